@@ -1,0 +1,116 @@
+//! A fault on the wire: `google.rpc` details out, and back in from another service's answer.
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{ERROR_DOMAIN, ErrorReason, Fault, trace};
+
+const PREFIX: &str = "ERROR_REASON_";
+
+impl From<Fault> for Status {
+    /// The only place where a fault leaves the process: the cause is logged here, once, and stays.
+    fn from(fault: Fault) -> Self {
+        let code = fault.code();
+        let inner = fault.inner;
+        if let Some(cause) = &inner.cause {
+            let trace_id = trace::current().map(|id| id.to_string()).unwrap_or_default();
+            tracing::warn!(rpc.grpc.code = ?code, error.reason = inner.reason.as_str_name(), error.cause = %cause, trace_id, "call failed");
+        }
+        let reason = inner.reason.as_str_name().trim_start_matches(PREFIX);
+        let mut details = ErrorDetails::new();
+        details.set_error_info(
+            reason,
+            ERROR_DOMAIN,
+            inner.facts.into_iter().collect::<std::collections::HashMap<_, _>>(),
+        );
+        for (field, description) in inner.violations {
+            details.add_bad_request_violation(field, description);
+        }
+        if let Some((subject, description)) = inner.quota {
+            details.add_quota_failure_violation(subject, description);
+        }
+        if let Some(after) = inner.retry_after {
+            details.set_retry_info(Some(after));
+        }
+        if let Some(id) = trace::current() {
+            details.set_request_info(id.to_string(), "");
+        }
+        Status::with_error_details(code, inner.message, details)
+    }
+}
+
+impl Fault {
+    /// Reads another service's answer back; one without our `ErrorInfo` keeps only what its code tells.
+    pub fn from_status(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let known = details
+            .error_info()
+            .filter(|info| info.domain == ERROR_DOMAIN)
+            .and_then(|info| Some((ErrorReason::from_str_name(&format!("{PREFIX}{}", info.reason))?, info)));
+        let Some((reason, info)) = known else {
+            return Self::from_code(status);
+        };
+        let mut fault = Self::new(reason, status.message());
+        let mut facts: Vec<_> = info.metadata.iter().collect();
+        facts.sort();
+        for (key, value) in facts {
+            fault = fault.fact(key, value);
+        }
+        for violation in details.bad_request().map_or(&[][..], |bad| &bad.field_violations) {
+            fault = fault.violation(&violation.field, &violation.description);
+        }
+        if let Some(violation) = details.quota_failure().and_then(|quota| quota.violations.first()) {
+            fault = fault.quota_violation(&violation.subject, &violation.description);
+        }
+        if let Some(after) = details.retry_info().and_then(|retry| retry.retry_delay) {
+            fault = fault.retry_after(after);
+        }
+        fault
+    }
+
+    fn from_code(status: &Status) -> Self {
+        match status.code() {
+            Code::Unavailable | Code::Cancelled | Code::Unknown => {
+                Self::unavailable("a service of the suite is not reachable")
+                    .cause(status)
+                    .retry_after(Duration::from_secs(1))
+            }
+            Code::DeadlineExceeded => Self::deadline_exceeded().cause(status),
+            _ => Self::internal(status),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_survives_the_wire_without_its_cause() {
+        let fault = Fault::new(ErrorReason::QuotaExceeded, "the plan's limit of leads is reached")
+            .fact("resource", "leads")
+            .quota_violation("leads", "1000 of 1000")
+            .retry_after(Duration::from_secs(3))
+            .cause("SELECT secret");
+        let status = Status::from(fault);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(!format!("{status:?}").contains("secret"));
+        let back = Fault::from_status(&status);
+        assert_eq!(back.reason(), ErrorReason::QuotaExceeded);
+        assert_eq!(back.fact_value("resource"), Some("leads"));
+        assert_eq!(back.retry_delay(), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_foreign_status_keeps_only_its_code() {
+        assert_eq!(
+            Fault::from_status(&Status::unavailable("tcp")).reason(),
+            ErrorReason::Unavailable
+        );
+        assert_eq!(
+            Fault::from_status(&Status::data_loss("x")).reason(),
+            ErrorReason::Internal
+        );
+    }
+}

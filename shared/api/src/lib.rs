@@ -1,0 +1,50 @@
+//! What do callers and servers say to one another?
+//!
+//! The generated contract, typed ids, page tokens, method policies, deadlines and the one error, [`Fault`].
+
+pub mod deadline;
+mod fault;
+mod fault_status;
+mod id;
+mod page;
+mod policy;
+pub mod trace;
+mod violations;
+
+pub use fault::Fault;
+pub use id::{ClientId, LeadId, LeaseId, UserId};
+pub use page::PageKey;
+pub use policy::{Policies, Policy, PolicyError};
+pub use violations::Violations;
+
+pub use common::ErrorReason;
+pub use options::Audience;
+
+/// Domain of every `google.rpc.ErrorInfo` that the suite sends.
+pub const ERROR_DOMAIN: &str = "onekeel";
+
+/// The whole contract with its options and comments, as an encoded `google.protobuf.FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/onekeel.bin"));
+
+macro_rules! generated {
+    ($($(#[$doc:meta])* $area:ident = $package:literal;)*) => {$(
+        $(#[$doc])*
+        #[allow(clippy::all, clippy::pedantic, missing_docs, reason = "generated code keeps its generator's style")]
+        pub mod $area {
+            tonic::include_proto!($package);
+        }
+    )*};
+}
+
+generated! {
+    /// `onekeel.common.v1`
+    common = "onekeel.common.v1";
+    /// `onekeel.options.v1`
+    options = "onekeel.options.v1";
+    /// `onekeel.tenant.v1`
+    tenant = "onekeel.tenant.v1";
+    /// `onekeel.lead.v1`
+    lead = "onekeel.lead.v1";
+    /// `onekeel.quota.v1`
+    quota = "onekeel.quota.v1";
+}

@@ -1,0 +1,144 @@
+//! What each method asks of its caller, read from the contract's own options.
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
+
+use crate::options::{Audience, MethodPolicy};
+
+const POLICY_EXTENSION: &str = "onekeel.options.v1.policy";
+
+/// The declared policy of one method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Permission that the caller's role must grant, as `<resource>.<verb>`.
+    pub permission: String,
+    /// Who may call; never empty.
+    pub audiences: Vec<Audience>,
+    /// Requests that one call counts as in the tenant's rate limit.
+    pub cost: u32,
+    /// Whether the method changes something.
+    pub writes: bool,
+    /// Whether the caller sends a stream.
+    pub client_streaming: bool,
+    /// Whether the server sends a stream.
+    pub server_streaming: bool,
+}
+
+/// Why a server may not start with this contract; names the method.
+#[derive(Debug)]
+pub struct PolicyError(String);
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+/// The policies of the methods that a server serves, by path.
+#[derive(Debug, Clone, Default)]
+pub struct Policies(HashMap<String, Arc<Policy>>);
+
+impl Policies {
+    /// Reads the policies of `services` (full names) from an encoded descriptor set.
+    /// Fails when a service is unknown or one of its methods has no complete policy.
+    pub fn load(descriptor_set: &[u8], services: &[&str]) -> Result<Self, PolicyError> {
+        let pool = DescriptorPool::decode(descriptor_set)
+            .map_err(|error| PolicyError(format!("the descriptor set is broken: {error}")))?;
+        let mut policies = HashMap::new();
+        for name in services {
+            let service = pool
+                .get_service_by_name(name)
+                .ok_or_else(|| PolicyError(format!("the contract has no service {name}")))?;
+            for method in service.methods() {
+                let policy =
+                    read(&pool, &method).map_err(|why| PolicyError(format!("{}: {why}", method.full_name())))?;
+                policies.insert(format!("/{name}/{}", method.name()), Arc::new(policy));
+            }
+        }
+        Ok(Self(policies))
+    }
+
+    /// The policy of the method at an HTTP path, for example `/onekeel.lead.v1.LeadService/GetLead`.
+    pub fn get(&self, path: &str) -> Option<&Arc<Policy>> {
+        self.0.get(path)
+    }
+
+    /// Every path with its policy, in no order.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<Policy>)> {
+        self.0.iter().map(|(path, policy)| (path.as_str(), policy))
+    }
+}
+
+fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy, String> {
+    let extension = pool
+        .get_extension_by_name(POLICY_EXTENSION)
+        .ok_or("the contract does not define the option policy")?;
+    let options = method.options();
+    if !options.has_extension(&extension) {
+        return Err("the method declares no policy; add option (onekeel.options.v1.policy)".to_owned());
+    }
+    let value = options.get_extension(&extension);
+    let message: &DynamicMessage = value.as_message().ok_or("the option policy is not a message")?;
+    let declared = MethodPolicy::decode(message.encode_to_vec().as_slice()).map_err(|error| error.to_string())?;
+    check(declared, method)
+}
+
+fn check(declared: MethodPolicy, method: &MethodDescriptor) -> Result<Policy, String> {
+    let audiences: Vec<_> = declared.audiences().collect();
+    let service = audiences.contains(&Audience::Service);
+    if audiences.is_empty() || audiences.contains(&Audience::Unspecified) {
+        return Err("the policy names no audience".to_owned());
+    }
+    if audiences.len() > 1 && (service || audiences.contains(&Audience::Public)) {
+        return Err("the audiences service and public stand alone".to_owned());
+    }
+    if declared.permission.is_empty() && !audiences.contains(&Audience::Public) {
+        return Err("the policy names no permission".to_owned());
+    }
+    if declared.cost == 0 && audiences.contains(&Audience::Tenant) {
+        return Err("a method for tenants costs at least 1".to_owned());
+    }
+    Ok(Policy {
+        permission: declared.permission,
+        audiences,
+        cost: declared.cost,
+        writes: declared.writes,
+        client_streaming: method.is_client_streaming(),
+        server_streaming: method.is_server_streaming(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FILE_DESCRIPTOR_SET;
+
+    #[test]
+    fn every_method_of_the_contract_declares_its_policy() {
+        let services = [
+            "onekeel.tenant.v1.TenantService",
+            "onekeel.lead.v1.LeadService",
+            "onekeel.quota.v1.QuotaService",
+        ];
+        let policies = Policies::load(FILE_DESCRIPTOR_SET, &services).expect("a complete contract");
+        let import = policies.get("/onekeel.lead.v1.LeadService/ImportLeads").expect("known");
+        assert!(import.writes && import.client_streaming && import.cost == 10);
+        assert_eq!(import.audiences, [Audience::Tenant]);
+    }
+
+    #[test]
+    fn a_service_that_the_contract_lacks_is_refused_by_name() {
+        let without = Policies::load(FILE_DESCRIPTOR_SET, &["none.Service"]);
+        assert!(
+            without
+                .expect_err("unknown service")
+                .to_string()
+                .contains("none.Service")
+        );
+    }
+}
