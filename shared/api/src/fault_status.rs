@@ -14,7 +14,9 @@ impl From<Fault> for Status {
         let code = fault.code();
         let inner = fault.inner;
         if let Some(cause) = &inner.cause {
-            let trace_id = trace::current().map(|id| id.to_string()).unwrap_or_default();
+            let trace_id = trace::current()
+                .map(|trace| trace.trace_id.to_string())
+                .unwrap_or_default();
             tracing::warn!(rpc.grpc.code = ?code, error.reason = inner.reason.as_str_name(), error.cause = %cause, trace_id, "call failed");
         }
         let reason = inner.reason.as_str_name().trim_start_matches(PREFIX);
@@ -33,8 +35,8 @@ impl From<Fault> for Status {
         if let Some(after) = inner.retry_after {
             details.set_retry_info(Some(after));
         }
-        if let Some(id) = trace::current() {
-            details.set_request_info(id.to_string(), "");
+        if let Some(trace) = trace::current() {
+            details.set_request_info(trace.trace_id.to_string(), "");
         }
         Status::with_error_details(code, inner.message, details)
     }

@@ -8,9 +8,11 @@ mod fault_status;
 mod id;
 mod page;
 mod policy;
+mod resource;
 pub mod trace;
 mod violations;
 
+pub use deadline::Deadline;
 pub use fault::Fault;
 pub use id::{ClientId, LeadId, LeaseId, UserId};
 pub use page::PageKey;

@@ -1,0 +1,96 @@
+//! Units of an open lease, taken for one transaction. Forgetting one is safe: the lease's end counts what committed.
+use std::sync::Arc;
+
+use onekeel_api::quota::Resource;
+use onekeel_api::{ErrorReason, Fault};
+use uuid::Uuid;
+
+use crate::lease::Slot;
+
+/// What a row's transaction writes into `quota.charges`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChargeRow {
+    /// The lease.
+    pub lease_id: Uuid,
+    /// First of the units.
+    pub first_unit: i64,
+    /// How many, one after the other.
+    pub units: i64,
+    /// Units of the whole lease.
+    pub of: i64,
+    /// What is charged.
+    pub resource: Resource,
+}
+
+impl ChargeRow {
+    /// The charge for the first `units` of these only; a batch charges what it really wrote.
+    #[must_use]
+    pub fn first(self, units: i64) -> Self {
+        Self {
+            units: units.min(self.units),
+            ..self
+        }
+    }
+}
+
+/// Units that nobody else spends meanwhile. Say how it ended:
+///
+/// * [`Charge::spent`] after the commit,
+/// * [`Charge::refund`] when the work failed before the commit began,
+/// * [`Charge::fenced`] when the database refused the lease,
+/// * nothing (drop it) when nobody knows: the units are not used again, and the lease's end finds out.
+pub struct Charge {
+    row: ChargeRow,
+    slot: Arc<Slot>,
+}
+
+impl Charge {
+    pub(crate) fn new(row: ChargeRow, slot: Arc<Slot>) -> Self {
+        Self { row, slot }
+    }
+
+    /// What the transaction writes.
+    pub fn row(&self) -> ChargeRow {
+        self.row
+    }
+
+    /// All units were committed.
+    pub fn spent(self) {}
+
+    /// The first `units` were committed, the others serve the next call.
+    pub fn spent_only(self, units: i64) {
+        let surplus = self.row.units - units;
+        if surplus > 0 {
+            self.slot
+                .give_back(self.row.lease_id, self.row.first_unit + units, surplus);
+        }
+    }
+
+    /// None was committed; all serve the next call.
+    pub fn refund(self) {
+        self.spent_only(0);
+    }
+
+    /// The work failed: what that means for the units depends on whether its commit may have happened.
+    pub fn failed(self, fault: &Fault) {
+        if fault.is_fenced() {
+            self.fenced();
+        } else if !fault.is_commit_unknown() && fault.reason() != ErrorReason::DeadlineExceeded {
+            self.refund();
+        } else {
+            metrics::counter!("onekeel_quota_unknown_commits_total").increment(1);
+        }
+    }
+
+    /// The lease has ended; the next call reserves again.
+    pub fn fenced(self) {
+        metrics::counter!("onekeel_quota_fenced_total", "resource" => self.row.resource.name()).increment(1);
+        self.slot.forget(self.row.lease_id);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.slot.landed(self.row.lease_id);
+    }
+}

@@ -1,0 +1,40 @@
+//! Whether it may: the tenant's state, its allowance of requests, and leases of quota units.
+//!
+//! The gate asks QuotaService and TenantService and knows no number of its own.
+
+mod admission;
+mod allowance;
+mod charge;
+mod context;
+mod lease;
+mod peers;
+mod settle;
+
+pub use admission::{Admission, AdmissionLayer};
+pub use charge::{Charge, ChargeRow};
+pub use peers::Peers;
+
+use std::sync::Arc;
+
+use allowance::Allowances;
+use context::Contexts;
+use lease::Leases;
+
+/// What every server asks before it works. Clones share their caches.
+#[derive(Clone)]
+pub struct Gate {
+    contexts: Arc<Contexts>,
+    allowances: Arc<Allowances>,
+    leases: Arc<Leases>,
+}
+
+impl Gate {
+    /// A gate that asks through `peers`.
+    pub fn new(peers: Peers) -> Self {
+        Self {
+            contexts: Arc::new(Contexts::new(peers.clone())),
+            allowances: Arc::new(Allowances::new(peers.clone())),
+            leases: Arc::new(Leases::new(peers)),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How this server calls the other ones: as itself, for one tenant, within the caller's deadline and trace.
+use std::sync::Arc;
+use std::time::Duration;
+
+use onekeel_api::quota::quota_service_client::QuotaServiceClient;
+use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
+use onekeel_api::{Deadline, Fault, trace};
+use onekeel_tenancy::{Signer, Tenant};
+use tonic::Request;
+use tonic::transport::Channel;
+
+/// The services that every server may call.
+#[derive(Clone)]
+pub struct Peers {
+    signer: Arc<Signer>,
+    quota: QuotaServiceClient<Channel>,
+    tenant: TenantServiceClient<Channel>,
+}
+
+impl Peers {
+    /// Calls go through these channels and carry `signer`'s tokens.
+    pub fn new(signer: Arc<Signer>, quota: Channel, tenant: Channel) -> Self {
+        Self {
+            signer,
+            quota: QuotaServiceClient::new(quota),
+            tenant: TenantServiceClient::new(tenant),
+        }
+    }
+
+    /// QuotaService.
+    pub fn quota(&self) -> QuotaServiceClient<Channel> {
+        self.quota.clone()
+    }
+
+    /// TenantService.
+    pub fn tenant(&self) -> TenantServiceClient<Channel> {
+        self.tenant.clone()
+    }
+
+    /// A request that acts for `tenant` and waits for `longest` at most, or until the present call's deadline.
+    pub fn request<T>(&self, tenant: &Tenant, message: T, longest: Duration) -> Result<Request<T>, Fault> {
+        let left = Deadline::remaining_or(longest);
+        if left.is_zero() {
+            return Err(Fault::deadline_exceeded());
+        }
+        let mut request = Request::new(message);
+        request.set_timeout(left);
+        let bearer = format!("Bearer {}", self.signer.token_for(tenant)?);
+        let mut bearer: tonic::metadata::MetadataValue<_> = bearer.parse().map_err(Fault::internal)?;
+        bearer.set_sensitive(true);
+        request.metadata_mut().insert("authorization", bearer);
+        if let Some(trace) = trace::current() {
+            let parent = trace.to_string().parse().map_err(Fault::internal)?;
+            request.metadata_mut().insert("traceparent", parent);
+        }
+        Ok(request)
+    }
+}

@@ -1,0 +1,56 @@
+//! Gives leases back that nobody uses, so that QuotaService counts them again.
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use onekeel_api::quota::ReleaseReservationRequest;
+use onekeel_tenancy::Tenant;
+use uuid::Uuid;
+
+use crate::{Gate, Peers};
+
+const IDLE: Duration = Duration::from_secs(1);
+const ROUND: Duration = Duration::from_millis(250);
+const RELEASES_AT_ONCE: usize = 16;
+const LONGEST_RELEASE: Duration = Duration::from_secs(2);
+
+/// Tells QuotaService that a lease is done. When that fails, its sweeper ends the lease later.
+pub(crate) async fn release(peers: Peers, tenant: Tenant, lease: Uuid) {
+    let message = ReleaseReservationRequest { id: lease.to_string() };
+    let Ok(request) = peers.request(&tenant, message, LONGEST_RELEASE) else {
+        return;
+    };
+    if let Err(status) = peers.quota().release_reservation(request).await {
+        metrics::counter!("onekeel_quota_release_failures_total").increment(1);
+        tracing::debug!(tenant.id = %tenant.id(), error = status.message(), "lease left to the sweeper");
+    }
+}
+
+impl Gate {
+    /// Gives idle leases back, for as long as it is polled. Run it as a task of the server.
+    pub async fn settle_idle(self) {
+        let mut round = tokio::time::interval(ROUND);
+        round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            round.tick().await;
+            self.give_back(IDLE).await;
+        }
+    }
+
+    /// Gives every lease back that no call is using; part of a server's shutdown.
+    pub async fn close(&self) {
+        self.give_back(Duration::ZERO).await;
+    }
+
+    async fn give_back(&self, idle: Duration) {
+        let idle = self
+            .leases
+            .slots
+            .iter()
+            .filter_map(|(_, slot)| Some((slot.tenant.clone(), slot.take_idle(idle)?)));
+        let idle: Vec<_> = idle.collect();
+        let peers = &self.leases.peers;
+        let released = futures_util::stream::iter(idle);
+        let release = |(tenant, lease)| release(peers.clone(), tenant, lease);
+        released.for_each_concurrent(RELEASES_AT_ONCE, release).await;
+    }
+}

@@ -1,0 +1,18 @@
+//! Where does it stay?
+//!
+//! Transactions bound to one tenant ([`Store::run`]), single statements ([`Store::one`]), the check of the walls
+//! ([`Store::verify`]) and the migrations. Nothing opens without a `Tenant`, and there is no third door.
+
+mod catalogue;
+mod directory;
+mod error;
+pub mod migrate;
+mod open;
+mod run;
+mod tx;
+
+pub use catalogue::{SCHEMAS, UNSCOPED_TABLES, WallError};
+pub use directory::Directory;
+pub use error::DbResult;
+pub use open::{Store, StoreConfig};
+pub use tx::{Single, TenantTx};

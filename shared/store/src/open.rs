@@ -1,0 +1,75 @@
+//! The pool, and how it is opened.
+use std::time::Duration;
+
+use onekeel_api::Fault;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+
+use crate::DbResult;
+
+/// Longest statement of a call without a deadline of its own.
+pub(crate) const LONGEST_STATEMENT: Duration = Duration::from_secs(30);
+const LONGEST_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
+const LONGEST_ACQUIRE: Duration = Duration::from_secs(5);
+
+/// Where the database is and how many connections one process may hold.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// `postgres://…` with the service's own login.
+    pub url: String,
+    /// Most connections; twice the cores is a good start.
+    pub max_connections: u32,
+    /// Name of the process in `pg_stat_activity`.
+    pub application: String,
+}
+
+/// The door to the database. Clones share one pool.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) pool: PgPool,
+}
+
+impl Store {
+    /// Opens the pool with one connection, so that a wrong address or login is known at once.
+    pub async fn connect(config: StoreConfig) -> Result<Self, Fault> {
+        let options: PgConnectOptions = config.url.parse::<PgConnectOptions>().map_err(|_| {
+            // The error of the parser may quote the address, and the address holds a password.
+            Fault::internal("DATABASE_URL is no postgres:// address")
+        })?;
+        let options = options
+            .application_name(&config.application)
+            .options([
+                ("statement_timeout", LONGEST_STATEMENT.as_millis().to_string()),
+                (
+                    "idle_in_transaction_session_timeout",
+                    LONGEST_IDLE_IN_TRANSACTION.as_millis().to_string(),
+                ),
+            ])
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(LONGEST_ACQUIRE)
+            // One round trip less for each call; a connection found dead at BEGIN is replaced (see `run`).
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .db()?;
+        Ok(Self { pool })
+    }
+
+    /// Whether the database answers; for readiness.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        sqlx::query("select 1").execute(&self.pool).await.db()?;
+        Ok(())
+    }
+
+    /// Connections that are open and how many of them are idle; for metrics.
+    pub fn pool_size(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
+    /// Waits until every connection is back and closes it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

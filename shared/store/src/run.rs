@@ -1,0 +1,103 @@
+//! The two doors: a named transaction, and a single statement.
+use std::time::Duration;
+
+use onekeel_api::{Deadline, ErrorReason, Fault};
+use onekeel_tenancy::Tenant;
+use tracing::Instrument;
+
+use crate::error::{fault, is_connection_lost};
+use crate::open::LONGEST_STATEMENT;
+use crate::tx::{Single, TenantTx};
+use crate::{DbResult, Store};
+
+const MOST_ATTEMPTS: u32 = 5;
+const FIRST_BACKOFF: Duration = Duration::from_millis(2);
+
+impl Store {
+    /// Runs `work` in a transaction bound to `tenant`: begins, sets the tenant, commits, and repeats what lost a race.
+    ///
+    /// `work` may run more than once, so it does nothing but SQL. Ends at the call's deadline, or after 30 s.
+    /// Cancel-safe: a dropped call rolls back, or commits when COMMIT was already on its way.
+    ///
+    /// # Errors
+    /// Whatever `work` returns; `CONFLICT` after five lost races; `UNAVAILABLE` when the database is not reachable,
+    /// marked [`Fault::is_commit_unknown`] when that happened during COMMIT.
+    pub async fn run<T, W>(&self, tenant: &Tenant, name: &'static str, work: W) -> Result<T, Fault>
+    where
+        W: AsyncFnOnce(&mut TenantTx) -> Result<T, Fault> + Clone,
+    {
+        let span = tracing::info_span!(
+            "db.transaction",
+            db.system.name = "postgresql",
+            db.operation.name = name
+        );
+        let outcome = async {
+            let limit = Deadline::remaining_or(LONGEST_STATEMENT);
+            let repeated = tokio::time::timeout(limit, self.repeat(tenant, name, work));
+            repeated.await.unwrap_or_else(|_| Err(Fault::deadline_exceeded()))
+        }
+        .instrument(span)
+        .await;
+        let label = outcome
+            .as_ref()
+            .map_or_else(|fault| fault.reason().as_str_name(), |_| "COMMITTED");
+        metrics::counter!("onekeel_db_transactions_total", "name" => name, "outcome" => label).increment(1);
+        outcome
+    }
+
+    async fn repeat<T, W>(&self, tenant: &Tenant, name: &'static str, work: W) -> Result<T, Fault>
+    where
+        W: AsyncFnOnce(&mut TenantTx) -> Result<T, Fault> + Clone,
+    {
+        let mut backoff = FIRST_BACKOFF;
+        for attempt in 1.. {
+            let fault = match self.attempt(tenant, name, work.clone()).await {
+                Err(fault) if fault.reason() == ErrorReason::Conflict && attempt < MOST_ATTEMPTS => fault,
+                other => return other,
+            };
+            tracing::debug!(db.operation.name = name, attempt, %fault, "transaction lost a race");
+            metrics::counter!("onekeel_db_lost_races_total", "name" => name).increment(1);
+            tokio::time::sleep(backoff).await;
+            backoff *= 3;
+        }
+        unreachable!("the loop returns at its last attempt")
+    }
+
+    async fn attempt<T, W>(&self, tenant: &Tenant, name: &'static str, work: W) -> Result<T, Fault>
+    where
+        W: AsyncFnOnce(&mut TenantTx) -> Result<T, Fault>,
+    {
+        let mut tx = TenantTx::begin(&self.pool, tenant, name).await?;
+        match work(&mut tx).await {
+            Ok(value) => tx.commit().await.map(|()| value),
+            Err(fault) => {
+                tx.rollback().await;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Runs one reading statement in one round trip. The statement is a call of a SQL function that sets the tenant
+    /// from its first argument, so that nothing of it survives the statement; read twice when a connection was dead.
+    pub async fn one<T, W>(&self, tenant: &Tenant, name: &'static str, work: W) -> Result<T, Fault>
+    where
+        W: AsyncFnOnce(&mut Single) -> Result<T, sqlx::Error> + Clone,
+    {
+        let span = tracing::info_span!("db.statement", db.system.name = "postgresql", db.operation.name = name);
+        let read = async {
+            let most = self.pool.options().get_max_connections();
+            for _ in 0..most {
+                let mut single = Single::acquire(&self.pool, tenant).await.db()?;
+                match work.clone()(&mut single).await {
+                    Err(error) if is_connection_lost(&error) => single.discard(),
+                    other => return other.db(),
+                }
+            }
+            let mut single = Single::acquire(&self.pool, tenant).await.db()?;
+            work(&mut single).await.map_err(|error| fault(&error))
+        };
+        let limit = Deadline::remaining_or(LONGEST_STATEMENT);
+        let read = tokio::time::timeout(limit, read.instrument(span)).await;
+        read.unwrap_or_else(|_| Err(Fault::deadline_exceeded()))
+    }
+}

@@ -1,0 +1,169 @@
+//! A transaction that belongs to one tenant and cannot outlive its call.
+use std::time::Duration;
+
+use onekeel_api::{ClientId, Deadline, Fault};
+use onekeel_tenancy::Tenant;
+#[expect(
+    clippy::disallowed_types,
+    reason = "the tenant's setting, see `begin`, is the one exception"
+)]
+use sqlx::AssertSqlSafe;
+use sqlx::pool::PoolConnection;
+use sqlx::{Error, PgConnection, PgPool, Postgres, raw_sql};
+use uuid::Uuid;
+
+use crate::error::{fault, is_connection_lost};
+use crate::open::LONGEST_STATEMENT;
+
+const LONGEST_ROLLBACK: Duration = Duration::from_secs(2);
+
+/// An open transaction in which only one tenant's rows exist.
+///
+/// It owns its connection: sqlx 0.9's own `begin` is not cancel-safe (transact-rs/sqlx #4385), and a call that is
+/// dropped during BEGIN would hand its tenant to the next borrower. Dropped before its end, this rolls back in a
+/// task of its own, and when that fails the connection is closed; it never returns to the pool in doubt.
+pub struct TenantTx {
+    connection: Option<PoolConnection<Postgres>>,
+    client: ClientId,
+    name: &'static str,
+}
+
+impl TenantTx {
+    /// Begins with a connection from `pool`; connections that died while idle are replaced, each at most once.
+    pub(crate) async fn begin(pool: &PgPool, tenant: &Tenant, name: &'static str) -> Result<Self, Fault> {
+        let most = pool.options().get_max_connections();
+        let mut tried = 0;
+        loop {
+            let connection = pool.acquire().await.map_err(|error| fault(&error))?;
+            let mut tx = Self {
+                connection: Some(connection),
+                client: tenant.id(),
+                name,
+            };
+            let milliseconds = Deadline::remaining_or(LONGEST_STATEMENT).as_millis().max(1);
+            // The only SQL in the suite that is put together at run time; it holds a number and a parsed UUID.
+            // One message, one round trip; `set local` ends with the transaction.
+            let begin = format!(
+                "begin; set local statement_timeout = {milliseconds}; select onekeel.set_tenant('{}')",
+                tx.client.uuid()
+            );
+            let sent = raw_sql(AssertSqlSafe(begin)).execute(tx.conn()).await;
+            match sent {
+                Ok(_) => return Ok(tx),
+                Err(error) if is_connection_lost(&error) && tried < most => {
+                    tx.discard();
+                    tried += 1;
+                }
+                Err(error) => return Err(fault(&error)),
+            }
+        }
+    }
+
+    /// The connection, for statements.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        self.connection
+            .as_mut()
+            .expect("the connection is taken only when the transaction ends")
+    }
+
+    /// The tenant, for `client_id = $1` in every statement.
+    pub fn client_id(&self) -> Uuid {
+        self.client.uuid()
+    }
+
+    /// The transaction's name, for `updated_by`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Commits. A connection lost on the way leaves an outcome that nobody knows; the fault says so.
+    pub(crate) async fn commit(mut self) -> Result<(), Fault> {
+        // COMMIT of a failed transaction succeeds and rolls back; the statement before it makes that an error.
+        match raw_sql("select 1; commit").execute(self.conn()).await {
+            Ok(_) => {
+                self.connection = None;
+                Ok(())
+            }
+            Err(error) if is_connection_lost(&error) => {
+                self.discard();
+                Err(fault(&error).commit_unknown())
+            }
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    /// Rolls back now, so that the caller's next step finds the locks gone.
+    pub(crate) async fn rollback(mut self) {
+        if let Some(connection) = self.connection.take() {
+            end(connection).await;
+        }
+    }
+
+    fn discard(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.close_on_drop();
+        }
+    }
+}
+
+impl Drop for TenantTx {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        metrics::counter!("onekeel_db_dropped_transactions_total").increment(1);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(end(connection))),
+            Err(_) => connection.close_on_drop(),
+        }
+    }
+}
+
+async fn end(connection: PoolConnection<Postgres>) {
+    // Closed unless the rollback is known to have worked; also when this future itself is dropped.
+    let mut doubtful = Doubtful(Some(connection));
+    let connection = doubtful.0.as_mut().expect("just put there");
+    let rolled_back = tokio::time::timeout(LONGEST_ROLLBACK, raw_sql("rollback").execute(&mut **connection)).await;
+    if matches!(rolled_back, Ok(Ok(_))) {
+        drop(doubtful.0.take());
+    }
+}
+
+struct Doubtful(Option<PoolConnection<Postgres>>);
+
+impl Drop for Doubtful {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.0.take() {
+            connection.close_on_drop();
+        }
+    }
+}
+
+/// A connection for exactly one statement that names its tenant itself: a call of a SQL function.
+pub struct Single {
+    connection: PoolConnection<Postgres>,
+    client: ClientId,
+}
+
+impl Single {
+    pub(crate) async fn acquire(pool: &PgPool, tenant: &Tenant) -> Result<Self, Error> {
+        Ok(Self {
+            connection: pool.acquire().await?,
+            client: tenant.id(),
+        })
+    }
+
+    /// The connection, for the statement.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    /// The tenant, for the function's first argument.
+    pub fn client_id(&self) -> Uuid {
+        self.client.uuid()
+    }
+
+    pub(crate) fn discard(&mut self) {
+        self.connection.close_on_drop();
+    }
+}

@@ -1,0 +1,104 @@
+//! The layer that turns `authorization` into a [`Caller`] and a path into its [`Policy`], or refuses.
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::Either;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
+use onekeel_api::{Audience, ErrorReason, Fault, Policies, Policy};
+use tonic::Status;
+use tower::{Layer, Service};
+
+use crate::{Caller, Verifier};
+
+const SCHEME: &str = "bearer ";
+
+/// Puts [`Auth`] around a service.
+#[derive(Clone)]
+pub struct AuthLayer {
+    verifier: Arc<Verifier>,
+    policies: Arc<Policies>,
+}
+
+impl AuthLayer {
+    /// A layer that admits to the methods of `policies` only.
+    pub fn new(verifier: Arc<Verifier>, policies: Arc<Policies>) -> Self {
+        Self { verifier, policies }
+    }
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = Auth<S>;
+
+    fn layer(&self, inner: S) -> Auth<S> {
+        Auth {
+            inner,
+            rules: self.clone(),
+        }
+    }
+}
+
+/// Leaves a [`Caller`] and an `Arc<Policy>` in each request that it lets through.
+#[derive(Clone)]
+pub struct Auth<S> {
+    inner: S,
+    rules: AuthLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for Auth<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Default,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Either<Ready<Result<Response<R>, S::Error>>, S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.rules.judge(request.uri().path(), request.headers()) {
+            Ok((policy, caller)) => {
+                request.extensions_mut().insert(policy);
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                Either::Right(self.inner.call(request))
+            }
+            Err(fault) => Either::Left(ready(Ok(Status::from(fault).into_http()))),
+        }
+    }
+}
+
+impl AuthLayer {
+    fn judge(&self, path: &str, headers: &HeaderMap) -> Result<(Arc<Policy>, Option<Caller>), Fault> {
+        let policy = self.policies.get(path).ok_or_else(unimplemented)?.clone();
+        if policy.audiences.contains(&Audience::Public) {
+            return Ok((policy, None));
+        }
+        let token = bearer(headers).ok_or_else(Fault::unauthenticated)?;
+        let caller = self.verifier.verify(token)?;
+        if !policy.audiences.contains(&caller.audience()) {
+            return Err(Fault::permission_denied());
+        }
+        Ok((policy, Some(caller)))
+    }
+}
+
+fn unimplemented() -> Fault {
+    Fault::new(ErrorReason::Unimplemented, "this server has no such method")
+}
+
+/// The token of the only `authorization` header; two of them are as good as none.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let value = value.to_str().ok()?;
+    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(token)
+}
