@@ -69,7 +69,7 @@ impl Allowances {
         };
         // Its life counts from before the question, so that no answer, however slow, is spent too late.
         let asked = Instant::now();
-        match self.ask(tenant, want).await {
+        match self.ask(tenant, want, cost).await {
             Ok(answer) => slot.state().refill(&answer, asked, cost),
             Err(fault)
                 if fault.reason() == ErrorReason::Unavailable || fault.reason() == ErrorReason::DeadlineExceeded =>
@@ -81,10 +81,10 @@ impl Allowances {
         }
     }
 
-    async fn ask(&self, tenant: &Tenant, want: i64) -> Result<AcquireAllowanceResponse, Fault> {
+    async fn ask(&self, tenant: &Tenant, want: i64, least: i64) -> Result<AcquireAllowanceResponse, Fault> {
         let request = self
             .peers
-            .request(tenant, AcquireAllowanceRequest { want }, LONGEST_CALL)?;
+            .request(tenant, AcquireAllowanceRequest { want, least }, LONGEST_CALL)?;
         let answer = self.peers.quota().acquire_allowance(request).await;
         Ok(answer.map_err(|status| Fault::from_status(&status))?.into_inner())
     }

@@ -82,13 +82,9 @@ impl Leases {
             tokio::spawn(release(self.peers.clone(), tenant.clone(), old.id));
         }
         let lease = self.reserve(tenant, resource, size).await?;
-        let mut state = slot.state();
-        state.open = Some(lease);
-        let row = state
-            .take(resource, most)
-            .ok_or_else(|| Fault::unavailable("the quota lease came too late"))?;
-        drop(state);
-        Ok(Charge::new(row, slot))
+        slot.state().open = Some(lease);
+        let charge = slot.take(resource, most);
+        charge.ok_or_else(|| Fault::unavailable("the quota lease came too late; try again"))
     }
 
     /// One `Reserve`, repeated once with the same request id when its answer was lost.

@@ -1,1 +1,18 @@
-//! x
+//! How does a server run?
+//!
+//! One bootstrap for all of them: configuration, the ordered stack of layers, health, reflection, shutdown.
+
+mod boot;
+mod bound;
+mod channels;
+mod config;
+mod health;
+mod observe;
+mod parts;
+mod secret;
+mod stack;
+
+pub use boot::main;
+pub use config::Config;
+pub use parts::{Parts, Routed};
+pub use secret::{Secret, SecretSource};

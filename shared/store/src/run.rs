@@ -4,8 +4,9 @@ use std::time::Duration;
 use onekeel_api::{Deadline, ErrorReason, Fault};
 use onekeel_tenancy::Tenant;
 use tracing::Instrument;
+use uuid::Uuid;
 
-use crate::error::{fault, is_connection_lost};
+use crate::error::is_connection_lost;
 use crate::open::LONGEST_STATEMENT;
 use crate::tx::{Single, TenantTx};
 use crate::{DbResult, Store};
@@ -78,23 +79,40 @@ impl Store {
     }
 
     /// Runs one reading statement in one round trip. The statement is a call of a SQL function that sets the tenant
-    /// from its first argument, so that nothing of it survives the statement; read twice when a connection was dead.
+    /// from its first argument, so that nothing of it survives the statement.
     pub async fn one<T, W>(&self, tenant: &Tenant, name: &'static str, work: W) -> Result<T, Fault>
+    where
+        W: AsyncFnOnce(&mut Single) -> Result<T, sqlx::Error> + Clone,
+    {
+        self.read(tenant.id().uuid(), name, work).await
+    }
+
+    /// Runs one reading statement on the tables that belong to no tenant, the plan catalogue for example. No tenant is
+    /// set, so that every other table looks empty.
+    pub async fn catalogue<T, W>(&self, name: &'static str, work: W) -> Result<T, Fault>
+    where
+        W: AsyncFnOnce(&mut Single) -> Result<T, sqlx::Error> + Clone,
+    {
+        self.read(Uuid::nil(), name, work).await
+    }
+
+    /// A dead connection is replaced and the statement repeated: it only reads.
+    async fn read<T, W>(&self, client: Uuid, name: &'static str, work: W) -> Result<T, Fault>
     where
         W: AsyncFnOnce(&mut Single) -> Result<T, sqlx::Error> + Clone,
     {
         let span = tracing::info_span!("db.statement", db.system.name = "postgresql", db.operation.name = name);
         let read = async {
             let most = self.pool.options().get_max_connections();
-            for _ in 0..most {
-                let mut single = Single::acquire(&self.pool, tenant).await.db()?;
+            let mut tried = 0;
+            loop {
+                let mut single = Single::acquire(&self.pool, client).await.db()?;
                 match work.clone()(&mut single).await {
-                    Err(error) if is_connection_lost(&error) => single.discard(),
+                    Err(error) if is_connection_lost(&error) && tried < most => single.discard(),
                     other => return other.db(),
                 }
+                tried += 1;
             }
-            let mut single = Single::acquire(&self.pool, tenant).await.db()?;
-            work(&mut single).await.map_err(|error| fault(&error))
         };
         let limit = Deadline::remaining_or(LONGEST_STATEMENT);
         let read = tokio::time::timeout(limit, read.instrument(span)).await;

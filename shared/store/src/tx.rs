@@ -139,17 +139,17 @@ impl Drop for Doubtful {
     }
 }
 
-/// A connection for exactly one statement that names its tenant itself: a call of a SQL function.
+/// A connection for exactly one statement that reads.
 pub struct Single {
     connection: PoolConnection<Postgres>,
-    client: ClientId,
+    client: Uuid,
 }
 
 impl Single {
-    pub(crate) async fn acquire(pool: &PgPool, tenant: &Tenant) -> Result<Self, Error> {
+    pub(crate) async fn acquire(pool: &PgPool, client: Uuid) -> Result<Self, Error> {
         Ok(Self {
             connection: pool.acquire().await?,
-            client: tenant.id(),
+            client,
         })
     }
 
@@ -160,7 +160,7 @@ impl Single {
 
     /// The tenant, for the function's first argument.
     pub fn client_id(&self) -> Uuid {
-        self.client.uuid()
+        self.client
     }
 
     pub(crate) fn discard(&mut self) {

@@ -1,0 +1,138 @@
+//! The layer that bounds a call: how many at once, how long, and how far a panic reaches.
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::{HeaderMap, Request, Response};
+use onekeel_api::{Deadline, Fault, Policies};
+use tokio::sync::Semaphore;
+use tonic::Status;
+use tower::{Layer, Service};
+
+/// Of a call whose caller names none, and at most.
+const LONGEST_CALL: Duration = Duration::from_secs(30);
+const LONGEST_STREAM: Duration = Duration::from_secs(600);
+/// tonic ends a call at its `grpc-timeout` with CANCELLED and without details; ours comes first.
+const EARLIER: Duration = Duration::from_millis(5);
+
+/// Puts [`Bound`] around a service.
+#[derive(Clone)]
+pub(crate) struct BoundLayer {
+    pub policies: Arc<Policies>,
+    pub calls: Arc<Semaphore>,
+}
+
+impl<S> Layer<S> for BoundLayer {
+    type Service = Bound<S>;
+
+    fn layer(&self, inner: S) -> Bound<S> {
+        Bound {
+            inner,
+            config: self.clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Bound<S> {
+    inner: S,
+    config: BoundLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for Bound<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+    R: Default,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let limit = self.config.limit(request.uri().path(), request.headers());
+        let calls = self.config.calls.clone();
+        Box::pin(async move {
+            let Ok(_place) = calls.try_acquire() else {
+                metrics::counter!("onekeel_rpc_shed_total").increment(1);
+                return Ok(refusal(Fault::unavailable(
+                    "the server has as many calls as it can take; try again",
+                )));
+            };
+            let called = AssertUnwindSafe(async { inner.call(request).await }).catch_unwind();
+            let within = Deadline::after(limit).scope(called);
+            match tokio::time::timeout(limit, within).await {
+                Ok(Ok(answered)) => answered,
+                Ok(Err(_panic)) => {
+                    metrics::counter!("onekeel_rpc_panics_total").increment(1);
+                    Ok(refusal(Fault::internal(
+                        "a handler panicked; the panic itself is in the log",
+                    )))
+                }
+                Err(_elapsed) => Ok(refusal(Fault::deadline_exceeded())),
+            }
+        })
+    }
+}
+
+fn refusal<R: Default>(fault: Fault) -> Response<R> {
+    Status::from(fault).into_http()
+}
+
+impl BoundLayer {
+    fn limit(&self, path: &str, headers: &HeaderMap) -> Duration {
+        let streams = self
+            .policies
+            .get(path)
+            .is_some_and(|policy| policy.client_streaming || policy.server_streaming);
+        let longest = if streams { LONGEST_STREAM } else { LONGEST_CALL };
+        let asked = headers
+            .get("grpc-timeout")
+            .and_then(|value| parse_timeout(value.to_str().ok()?));
+        asked.map_or(longest, |asked| {
+            asked.saturating_sub(EARLIER.min(asked / 10)).min(longest)
+        })
+    }
+}
+
+/// `grpc-timeout` as the gRPC protocol over HTTP/2 defines it: up to 8 digits and a unit.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grpc_timeout_is_read_as_the_protocol_says() {
+        assert_eq!(parse_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for bad in ["", "m", "1", "-1m", "123456789S", "1x", "1é"] {
+            assert_eq!(parse_timeout(bad), None, "{bad}");
+        }
+    }
+}

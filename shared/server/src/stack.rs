@@ -1,0 +1,69 @@
+//! The order of layers, written once. Health and reflection stand outside of it: probes carry no token.
+use std::sync::Arc;
+
+use axum::Router;
+use onekeel_api::{FILE_DESCRIPTOR_SET, Policies};
+use onekeel_gate::{AdmissionLayer, Gate};
+use onekeel_tenancy::{AuthLayer, Verifier};
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tower::ServiceBuilder;
+
+use crate::bound::BoundLayer;
+use crate::observe::ObserveLayer;
+
+/// What the layers need.
+pub(crate) struct Stack {
+    pub policies: Arc<Policies>,
+    pub verifier: Arc<Verifier>,
+    pub gate: Gate,
+    pub sample_ratio: f64,
+    pub max_calls: u32,
+}
+
+impl Stack {
+    /// Puts the layers around `routes`.
+    pub fn around(self, routes: Routes) -> Router {
+        let calls = Arc::new(Semaphore::new(self.max_calls as usize));
+        let layers = ServiceBuilder::new()
+            // First, so that even a refusal is traced, timed and counted.
+            .layer(ObserveLayer {
+                policies: self.policies.clone(),
+                sample_ratio: self.sample_ratio,
+            })
+            // Before any work is done for a caller: a place, a deadline, and a wall around panics.
+            .layer(BoundLayer {
+                policies: self.policies.clone(),
+                calls,
+            })
+            // Who calls, and is it a method for such callers? Leaves a Caller and the method's policy.
+            .layer(AuthLayer::new(self.verifier, self.policies))
+            // State, permission, allowance: needs both. Last, so that a stranger spends nobody's allowance.
+            .layer(AdmissionLayer::new(self.gate));
+        routes.into_axum_router().layer(layers)
+    }
+}
+
+/// Health and reflection (v1, and v1alpha for older tools) of the services `names`, with everything else below.
+pub(crate) fn outside(
+    health: HealthServer<impl Health>,
+    names: &[&'static str],
+    inside: Router,
+) -> anyhow::Result<Routes> {
+    let describe = || {
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let builder = builder.with_service_name("grpc.health.v1.Health");
+        names
+            .iter()
+            .fold(builder, |builder, name| builder.with_service_name(*name))
+    };
+    let mut routes = Routes::builder();
+    routes.add_service(health);
+    routes.add_service(describe().build_v1()?);
+    routes.add_service(describe().build_v1alpha()?);
+    let router = routes.routes().into_axum_router().fallback_service(inside);
+    Ok(Routes::from(router))
+}
