@@ -1,2 +1,4 @@
-//! x
-fn main() {}
+//! The quota server.
+fn main() -> std::process::ExitCode {
+    onekeel_server::main("quota", onekeel_quota::routes)
+}

@@ -1,2 +1,4 @@
-//! x
-fn main() {}
+//! The tenant server.
+fn main() -> std::process::ExitCode {
+    onekeel_server::main("tenant", onekeel_tenant::routes)
+}

@@ -1,0 +1,96 @@
+//! The table of contents: each method in a few lines.
+use onekeel_api::Fault;
+use onekeel_api::LeaseId;
+use onekeel_api::quota::quota_service_server::QuotaService;
+use onekeel_api::quota::{
+    AcquireAllowanceRequest, AcquireAllowanceResponse, AssignPlanRequest, AssignPlanResponse, GetQuotaRequest,
+    GetQuotaResponse, ListPlansRequest, ListPlansResponse, ReleaseReservationRequest, ReleaseReservationResponse,
+    ReserveRequest, ReserveResponse,
+};
+use onekeel_server::Parts;
+use onekeel_store::Store;
+use onekeel_tenancy::{Service, Tenant};
+use tonic::{Request, Response, Status};
+
+use crate::allowance::{Allowances, Wish as AllowanceWish};
+use crate::reserve::{Wish, reserve};
+use crate::room::Rooms;
+use crate::settle::{Settled, settle};
+use crate::sweep::{HotTenants, Sweeper};
+use crate::{assign, catalogue, usage};
+
+/// Implements QuotaService.
+pub(crate) struct Quota {
+    store: Store,
+    rooms: Rooms,
+    allowances: Allowances,
+    hot: HotTenants,
+}
+
+impl Quota {
+    pub fn new(parts: &Parts) -> anyhow::Result<Self> {
+        Ok(Self {
+            store: parts.store.clone(),
+            rooms: Rooms::new(parts.store.clone()),
+            allowances: Allowances::new(parts.store.clone(), parts.redis_url.expose(), parts.replicas)?,
+            hot: HotTenants::new(),
+        })
+    }
+
+    pub fn sweeper(&self) -> Sweeper {
+        Sweeper::new(self.store.clone(), self.hot.clone())
+    }
+}
+
+#[tonic::async_trait]
+impl QuotaService for Quota {
+    async fn list_plans(&self, _request: Request<ListPlansRequest>) -> Result<Response<ListPlansResponse>, Status> {
+        let plans = catalogue::list(&self.store).await?;
+        Ok(Response::new(ListPlansResponse { plans }))
+    }
+
+    async fn assign_plan(&self, request: Request<AssignPlanRequest>) -> Result<Response<AssignPlanResponse>, Status> {
+        let tenant = Service::of(&request)?.tenant().clone();
+        let wish = request.into_inner();
+        let plan = assign::assign(&self.store, &self.rooms, &tenant, &wish.plan, wish.allow_overage).await?;
+        self.allowances.forget(&tenant);
+        Ok(Response::new(plan))
+    }
+
+    async fn get_quota(&self, request: Request<GetQuotaRequest>) -> Result<Response<GetQuotaResponse>, Status> {
+        let tenant = Tenant::of(&request)?;
+        Ok(Response::new(usage::read(&self.store, &tenant).await?))
+    }
+
+    async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
+        let tenant = Service::of(&request)?.tenant().clone();
+        let wish = Wish::try_from(request.into_inner())?;
+        let leases = reserve(&self.store, &self.rooms, &tenant, &wish).await?;
+        self.hot.note(&tenant);
+        Ok(Response::new(ReserveResponse { leases }))
+    }
+
+    async fn release_reservation(
+        &self,
+        request: Request<ReleaseReservationRequest>,
+    ) -> Result<Response<ReleaseReservationResponse>, Status> {
+        let tenant = Service::of(&request)?.tenant().clone();
+        let lease = LeaseId::parse("id", &request.into_inner().id)?;
+        let charged = match settle(&self.store, &tenant, lease.uuid()).await? {
+            Settled::Ended { charged } => charged,
+            // Calls still hold it; the sweeper ends it when they have ended.
+            Settled::InUse | Settled::Gone => 0,
+        };
+        Ok(Response::new(ReleaseReservationResponse { charged }))
+    }
+
+    async fn acquire_allowance(
+        &self,
+        request: Request<AcquireAllowanceRequest>,
+    ) -> Result<Response<AcquireAllowanceResponse>, Status> {
+        let tenant = Service::of(&request)?.tenant().clone();
+        let wish = AllowanceWish::try_from(request.into_inner())?;
+        let granted: Result<_, Fault> = self.allowances.acquire(&tenant, wish).await;
+        Ok(Response::new(granted?))
+    }
+}

@@ -1,0 +1,148 @@
+//! A tenant: how it comes in, how it stands in the database, how it goes out.
+use chrono::{DateTime, Utc};
+use onekeel_api::tenant::{CreateTenantRequest, Tenant, TenantState};
+use onekeel_api::{ClientId, Fault, Violations};
+use uuid::Uuid;
+
+const LONGEST_NAME: usize = 120;
+const SLUG: std::ops::RangeInclusive<usize> = 3..=40;
+const LONGEST_PLAN: usize = 40;
+
+/// A checked new tenant.
+#[derive(Clone, Debug)]
+pub(crate) struct NewTenant {
+    pub id: ClientId,
+    pub display_name: String,
+    pub slug: String,
+    pub plan: String,
+    pub request_id: Option<Uuid>,
+}
+
+impl TryFrom<CreateTenantRequest> for NewTenant {
+    type Error = Fault;
+
+    fn try_from(request: CreateTenantRequest) -> Result<Self, Fault> {
+        let mut wrong = Violations::new();
+        let name = request.display_name.trim();
+        wrong.check(
+            (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control),
+            "display_name",
+            "must be 1 to 120 characters",
+        );
+        wrong.check(
+            is_slug(&request.slug),
+            "slug",
+            "must be 3 to 40 of a-z, 0-9 and inner `-`",
+        );
+        check_plan(&mut wrong, &request.plan);
+        let request_id = Uuid::try_parse(&request.request_id).ok();
+        wrong.check(
+            request.request_id.is_empty() || request_id.is_some(),
+            "request_id",
+            "must be a UUID, or empty",
+        );
+        wrong.into_result()?;
+        Ok(Self {
+            id: ClientId::new_v7(),
+            display_name: name.to_owned(),
+            slug: request.slug,
+            plan: request.plan,
+            request_id,
+        })
+    }
+}
+
+/// A plan's name is checked for its shape here; whether there is such a plan, only QuotaService knows.
+pub(crate) fn check_plan(wrong: &mut Violations, plan: &str) {
+    let shaped = plan
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    wrong.check(
+        (1..=LONGEST_PLAN).contains(&plan.len()) && shaped,
+        "plan",
+        "must be a plan, for example basic",
+    );
+}
+
+fn is_slug(slug: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    SLUG.contains(&slug.len()) && slug.bytes().all(inner) && !slug.starts_with('-') && !slug.ends_with('-')
+}
+
+/// A row of `tenant.clients`.
+#[derive(Clone, Debug)]
+pub(crate) struct TenantRow {
+    pub client_id: Uuid,
+    pub display_name: String,
+    pub slug: String,
+    pub state: String,
+    pub plan: Option<String>,
+    pub pending_plan: Option<String>,
+    pub pending_overage: bool,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl TenantRow {
+    pub fn state(&self) -> TenantState {
+        match self.state.as_str() {
+            "provisioning" => TenantState::Provisioning,
+            "active" => TenantState::Active,
+            "read_only" => TenantState::ReadOnly,
+            "suspended" => TenantState::Suspended,
+            _ => TenantState::Unspecified,
+        }
+    }
+}
+
+impl From<TenantRow> for Tenant {
+    fn from(row: TenantRow) -> Self {
+        let state = row.state();
+        Self {
+            id: row.client_id.to_string(),
+            display_name: row.display_name,
+            slug: row.slug,
+            plan: row.plan.unwrap_or_default(),
+            state: state.into(),
+            create_time: Some(timestamp(row.created_at)),
+            update_time: Some(timestamp(row.updated_at)),
+            etag: row.version.to_string(),
+        }
+    }
+}
+
+fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.timestamp(),
+        nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_of_a_new_tenant_is_named_at_once() {
+        let request = CreateTenantRequest {
+            display_name: " ".to_owned(),
+            slug: "-a".to_owned(),
+            plan: "Basic plan".to_owned(),
+            request_id: "7".to_owned(),
+        };
+        let fault = NewTenant::try_from(request).expect_err("four rules are broken");
+        let fields: Vec<_> = fault.violations().iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, ["display_name", "slug", "plan", "request_id"]);
+    }
+
+    #[test]
+    fn a_slug_is_fit_for_a_host_name() {
+        for good in ["abc", "a-b", "0a9", &"x".repeat(40)] {
+            assert!(is_slug(good), "{good}");
+        }
+        for bad in ["", "ab", "-ab", "ab-", "aBc", "a.b", "a_b", "äbc", &"x".repeat(41)] {
+            assert!(!is_slug(bad), "{bad}");
+        }
+    }
+}
