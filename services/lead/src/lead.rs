@@ -1,0 +1,99 @@
+//! A lead: how it comes in, how it stands in the database, how it goes out.
+use chrono::{DateTime, Utc};
+use onekeel_api::lead::{CreateLeadRequest, Lead};
+use onekeel_api::{Fault, LeadId, Violations};
+use uuid::Uuid;
+
+use crate::fields::Fields;
+
+/// A checked new lead.
+#[derive(Clone, Debug)]
+pub(crate) struct NewLead {
+    pub id: LeadId,
+    pub fields: Fields,
+    pub request_id: Option<Uuid>,
+}
+
+impl TryFrom<CreateLeadRequest> for NewLead {
+    type Error = Fault;
+
+    fn try_from(request: CreateLeadRequest) -> Result<Self, Fault> {
+        let lead = request.lead.ok_or_else(|| Fault::invalid("lead", "is required"))?;
+        let mut wrong = Violations::new();
+        let fields = Fields::check(lead, "lead.", &mut wrong);
+        let request_id = Uuid::try_parse(&request.request_id).ok();
+        let readable = request.request_id.is_empty() || request_id.is_some();
+        wrong.check(readable, "request_id", "must be a UUID, or empty");
+        wrong.into_result()?;
+        Ok(Self {
+            id: LeadId::new_v7(),
+            fields,
+            request_id,
+        })
+    }
+}
+
+/// A row of `lead.leads`.
+#[derive(Clone, Debug)]
+pub(crate) struct LeadRow {
+    pub id: Uuid,
+    pub first_name: String,
+    pub last_name: String,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub phone_raw: Option<String>,
+    pub company: String,
+    pub source: String,
+    pub status: i16,
+    pub score: i32,
+    pub tags: Vec<String>,
+    pub external_id: Option<String>,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<LeadRow> for Lead {
+    fn from(row: LeadRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            first_name: row.first_name,
+            last_name: row.last_name,
+            email: row.email.unwrap_or_default(),
+            phone: row.phone.unwrap_or_default(),
+            phone_raw: row.phone_raw.unwrap_or_default(),
+            company: row.company,
+            source: row.source,
+            status: row.status.into(),
+            score: row.score,
+            tags: row.tags,
+            external_id: row.external_id.unwrap_or_default(),
+            create_time: Some(timestamp(row.created_at)),
+            update_time: Some(timestamp(row.updated_at)),
+            etag: row.version.to_string(),
+        }
+    }
+}
+
+fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.timestamp(),
+        nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+/// The version that an etag names; `None` for an empty one. A malformed etag is a wrong one.
+pub(crate) fn version(etag: &str) -> Result<Option<i64>, Fault> {
+    if etag.is_empty() {
+        return Ok(None);
+    }
+    etag.parse().map(Some).map_err(|_| etag_mismatch())
+}
+
+/// The lead changed since the caller read it.
+pub(crate) fn etag_mismatch() -> Fault {
+    Fault::new(
+        onekeel_api::ErrorReason::EtagMismatch,
+        "the lead changed since it was read; read it again and repeat the change",
+    )
+}
