@@ -1,1 +1,8 @@
-//! x
+//! What runs the suite on one machine: private PostgreSQL and Redis, the servers as processes, tokens, sample data.
+//!
+//! The `onekeel` command and the tests use the same parts.
+
+pub mod private;
+pub mod sample;
+pub mod spreadsheet;
+pub mod stack;

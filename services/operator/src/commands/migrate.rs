@@ -1,0 +1,65 @@
+//! `onekeel migrate`
+use std::path::PathBuf;
+
+use clap::Args;
+use onekeel_operator::stack::SERVICES;
+use onekeel_server::{Secret, SecretSource};
+use onekeel_store::migrate::{self, Login};
+
+/// Brings the database at DATABASE_URL to the newest schema; safe to repeat, and safe twice at once.
+///
+/// The login needs the right to create roles and schemas. Passwords of the services' logins come from
+/// ONEKEEL_QUOTA_PASSWORD, ONEKEEL_TENANT_PASSWORD and ONEKEEL_LEAD_PASSWORD, or from the files that the same names
+/// with _FILE name; a login without one keeps the password that it has, and a new one cannot log in yet.
+#[derive(Args)]
+pub struct Migrate {
+    /// PostgreSQL, with the login that owns migrations.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<Secret>,
+    /// File that holds DATABASE_URL.
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+}
+
+impl Migrate {
+    pub async fn run(self) -> anyhow::Result<()> {
+        let url = SecretSource {
+            name: "DATABASE_URL",
+            value: self.database_url.as_ref(),
+            file: self.database_url_file.as_ref(),
+        };
+        let url = url.required()?;
+        let mut logins = Vec::new();
+        for (service, variable) in SERVICES.into_iter().zip(PASSWORDS) {
+            let value = std::env::var(variable).ok().map(Secret::from);
+            let file = std::env::var_os(format!("{variable}_FILE")).map(PathBuf::from);
+            let source = SecretSource {
+                name: variable,
+                value: value.as_ref(),
+                file: file.as_ref(),
+            };
+            match source.optional()? {
+                Some(password) => logins.push(Login {
+                    role: format!("onekeel_{service}"),
+                    password: password.expose().to_owned(),
+                }),
+                None => eprintln!("{variable} is not set; the password of onekeel_{service} stays as it is"),
+            }
+        }
+        let report = migrate::run(url.expose(), &logins).await?;
+        println!(
+            "{} of {} migrations applied now, {} passwords set",
+            report.applied.len(),
+            report.known,
+            logins.len()
+        );
+        Ok(())
+    }
+}
+
+/// In the order of [`SERVICES`].
+const PASSWORDS: [&str; 3] = [
+    "ONEKEEL_QUOTA_PASSWORD",
+    "ONEKEEL_TENANT_PASSWORD",
+    "ONEKEEL_LEAD_PASSWORD",
+];

@@ -1,0 +1,30 @@
+//! One file for each command.
+
+pub mod demo;
+pub mod dev;
+mod journey;
+pub mod migrate;
+pub mod prepare;
+pub mod test;
+pub mod token;
+
+use anyhow::Context;
+use tokio::process::Command;
+
+/// Runs cargo with this run's own toolchain; fails when cargo does.
+async fn cargo(args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(args).envs(environment.iter().copied()).kill_on_drop(true);
+    let status = command.status().await.context("cannot run cargo")?;
+    anyhow::ensure!(status.success(), "cargo {} failed", args.join(" "));
+    Ok(())
+}
+
+/// Builds the servers when we run from a checkout; an installed `onekeel` finds them beside itself.
+async fn build_servers() -> anyhow::Result<()> {
+    if std::env::var_os("CARGO").is_none() {
+        return Ok(());
+    }
+    cargo(&["build", "--quiet", "--workspace", "--bins"], &[]).await
+}

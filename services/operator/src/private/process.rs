@@ -1,0 +1,104 @@
+//! A child process that ends with its owner.
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
+/// Lines of a log that an error shows.
+const SHOWN_LINES: usize = 15;
+
+/// A running program whose output goes to a file.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`, appends its output to `log`, and gives it `input`.
+    pub async fn start(name: &str, mut command: Command, log: &Path, input: Option<&str>) -> anyhow::Result<Self> {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        command.stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
+        command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
+            stdin.write_all(text.as_bytes()).await?;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    /// Asks `ready` again and again until it says yes; fails when the program ends or `longest` passes.
+    pub async fn wait_until(&mut self, longest: Duration, ready: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + longest;
+        let mut round = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            round.tick().await;
+            if ready().await {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status}:\n{}", self.name, self.last_lines());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                bail!("{} is not ready after {longest:?}:\n{}", self.name, self.last_lines());
+            }
+        }
+    }
+
+    /// Process id; `None` after the end.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Whether the program still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self.child.id().with_context(|| format!("{} has ended", self.name))?;
+        Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?)
+    }
+
+    /// Kills with SIGKILL and waits for the end.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Sends `signal` and waits for the end; kills after `longest`. Returns whether it ended by itself with success.
+    pub async fn stop(&mut self, signal: Signal, longest: Duration) -> anyhow::Result<bool> {
+        if !self.is_running() {
+            return Ok(false);
+        }
+        self.signal(signal)?;
+        match tokio::time::timeout(longest, self.child.wait()).await {
+            Ok(status) => Ok(status?.success()),
+            Err(_) => {
+                self.kill().await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// The end of the program's output.
+    pub fn last_lines(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+    }
+}
+
+/// A port on the loopback interface that nobody listens on at this moment.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

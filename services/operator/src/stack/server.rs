@@ -1,0 +1,140 @@
+//! One server as a process.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::signal::Signal;
+use tokio::process::Command;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::private::Process;
+
+/// The services, in the order in which they are started.
+pub const SERVICES: [&str; 3] = ["quota", "tenant", "lead"];
+const LONGEST_START: Duration = Duration::from_secs(60);
+const LONGEST_STOP: Duration = Duration::from_secs(40);
+const LONGEST_PROBE: Duration = Duration::from_secs(1);
+
+/// How a process is started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For example `lead`.
+    pub service: &'static str,
+    /// Number of the process, from 0.
+    pub replica: usize,
+    /// Where it listens on the loopback interface.
+    pub port: u16,
+    /// Address with the service's own login.
+    pub database_url: String,
+    /// Address of Redis.
+    pub redis_url: String,
+    /// Folder of the run's secrets.
+    pub secrets: PathBuf,
+    /// QuotaService's addresses with commas between.
+    pub quota: String,
+    /// TenantService's addresses with commas between.
+    pub tenant: String,
+    /// Processes of the tenant-facing services.
+    pub replicas: usize,
+    /// What is special about this run.
+    pub environment: Vec<(String, String)>,
+    /// Where its output goes.
+    pub log: PathBuf,
+}
+
+/// A server process.
+pub struct Server {
+    settings: Settings,
+    process: Process,
+}
+
+impl Server {
+    /// Starts the process; it does not serve yet.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let process = launch(&settings).await?;
+        Ok(Self { settings, process })
+    }
+
+    /// Waits until the server says that it is ready.
+    pub async fn wait_until_serving(&mut self) -> anyhow::Result<()> {
+        let address = self.address();
+        let ready = async || matches!(tokio::time::timeout(LONGEST_PROBE, probe(&address)).await, Ok(Ok(true)));
+        self.process.wait_until(LONGEST_START, ready).await
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.settings.port)
+    }
+
+    /// The service's name.
+    pub fn service(&self) -> &'static str {
+        self.settings.service
+    }
+
+    pub(crate) fn is(&self, service: &str, replica: usize) -> bool {
+        self.settings.service == service && self.settings.replica == replica
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Kills with SIGKILL and starts the server again on the same port; returns when it serves.
+    pub async fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill().await?;
+        self.process = launch(&self.settings).await?;
+        self.wait_until_serving().await
+    }
+
+    /// Ends the server in order, by SIGTERM; returns whether it did so by itself.
+    pub async fn stop(&mut self) -> anyhow::Result<bool> {
+        self.process.stop(Signal::SIGTERM, LONGEST_STOP).await
+    }
+}
+
+async fn launch(settings: &Settings) -> anyhow::Result<Process> {
+    let program = program(settings.service)?;
+    let secret = |name: &str| settings.secrets.join(name);
+    let mut command = Command::new(&program);
+    command
+        .env("LISTEN", format!("127.0.0.1:{}", settings.port))
+        .env("DATABASE_URL", &settings.database_url)
+        .env("REDIS_URL", &settings.redis_url)
+        .env("JWT_SECRET_FILE", secret("jwt"))
+        .env("JWT_ISSUER", super::ISSUER)
+        .env("JWT_AUDIENCE", super::AUDIENCE)
+        .env("SERVICE_KEY_FILE", secret(&format!("{}.key", settings.service)))
+        .env("SERVICE_PEERS_DIR", secret("peers"))
+        .env("PAGE_TOKEN_SECRET_FILE", secret("page-token"))
+        .env("QUOTA_ADDR", &settings.quota)
+        .env("TENANT_ADDR", &settings.tenant)
+        .env("REPLICAS", settings.replicas.to_string())
+        .env("LOG_FORMAT", "text")
+        .env_remove("JWT_SECRET")
+        .envs(settings.environment.iter().map(|(name, value)| (name, value)));
+    Process::start(&format!("onekeel-{}", settings.service), command, &settings.log, None).await
+}
+
+/// The server's program: beside ours, or one folder up when we are a test.
+fn program(service: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let beside = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder: &Path| folder.join(format!("onekeel-{service}")));
+    let found = beside.clone().find(|program| program.is_file());
+    found.with_context(|| format!("onekeel-{service} is not built; run: cargo build --workspace --bins"))
+}
+
+async fn probe(address: &str) -> anyhow::Result<bool> {
+    let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+    let request = HealthCheckRequest { service: String::new() };
+    let answer = HealthClient::new(channel).check(request).await?;
+    Ok(answer.into_inner().status() == ServingStatus::Serving)
+}
