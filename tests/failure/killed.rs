@@ -1,0 +1,102 @@
+//! Servers that are killed while an import runs.
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use onekeel_api::lead::{ImportOutcome, Lead};
+use onekeel_operator::stack::{Plan, SERVICES};
+use onekeel_tenancy::Role;
+use onekeel_tests::{Member, World, lead_named};
+
+const ROWS: usize = 6_000;
+/// Rows of one stream: each stream that is answered is a part of the import that is done.
+const PART: usize = 200;
+const BETWEEN_KILLS: Duration = Duration::from_millis(700);
+
+/// What the import came to, as its caller knows it.
+#[derive(Default)]
+struct Tally {
+    acknowledged: HashSet<String>,
+    broken_streams: usize,
+    not_tried: i64,
+    duplicates: i64,
+}
+
+/// Imports a part until every row of it was answered with an outcome that stays.
+async fn import_part(member: &Member, part: &[Lead], tally: &mut Tally) -> anyhow::Result<()> {
+    let mut round = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..600 {
+        round.tick().await;
+        let Ok(answer) = member.import(part.to_vec()).await else {
+            tally.broken_streams += 1;
+            continue;
+        };
+        for result in &answer.results {
+            if result.outcome() == ImportOutcome::Created {
+                tally.acknowledged.insert(result.lead_id.clone());
+            }
+        }
+        tally.not_tried += answer.not_tried;
+        if answer.not_tried == 0 {
+            tally.duplicates += answer.duplicate;
+            ensure!(answer.over_quota == 0 && answer.invalid == 0, "{answer:?}");
+            return Ok(());
+        }
+    }
+    anyhow::bail!("a part could not be imported in a minute")
+}
+
+pub async fn an_import_survives_the_kill_of_every_server(suite: Arc<World>) -> anyhow::Result<()> {
+    drop(suite);
+    let mut world = World::start(&Plan::default()).await?;
+    let admin = world.member("enterprise").await?;
+    world.limit(admin.id, "requests_per_minute", 2_000_000).await?;
+    let member = Member::new(&world.stack, admin.id, Role::Admin, 0)?;
+    let leads: Vec<Lead> = (0..ROWS).map(|number| lead_named(&format!("lead{number}"))).collect();
+    let done = Arc::new(AtomicBool::new(false));
+    let importing = {
+        let done = done.clone();
+        tokio::spawn(async move {
+            let mut tally = Tally::default();
+            for part in leads.chunks(PART) {
+                import_part(&member, part, &mut tally).await?;
+            }
+            done.store(true, Ordering::Release);
+            anyhow::Ok(tally)
+        })
+    };
+    let mut kills = 0;
+    let mut round = tokio::time::interval(BETWEEN_KILLS);
+    round.tick().await;
+    for service in SERVICES.into_iter().cycle() {
+        round.tick().await;
+        if done.load(Ordering::Acquire) || importing.is_finished() {
+            break;
+        }
+        world.stack.server(service, 0)?.kill_and_restart().await?;
+        kills += 1;
+    }
+    let tally = importing.await??;
+    let used = world.settle(admin.id).await?;
+    let rows = world.rows(admin.id).await?;
+    let existing: Vec<uuid::Uuid> = sqlx::query_scalar("select id from lead.leads where client_id = $1")
+        .bind(admin.id.uuid())
+        .fetch_all(&world.behind)
+        .await?;
+    let existing: HashSet<String> = existing.iter().map(ToString::to_string).collect();
+    let lost = tally.acknowledged.difference(&existing).count();
+    println!(
+        "{kills} kills, {} streams broken, {} rows not tried at first, {} found already written, {rows} rows, {used} used",
+        tally.broken_streams, tally.not_tried, tally.duplicates
+    );
+    ensure!(lost == 0, "{lost} acknowledged rows are lost");
+    ensure!(
+        i64::try_from(ROWS)? == rows && rows == used,
+        "{rows} rows, {used} used, {ROWS} wanted"
+    );
+    ensure!(kills >= SERVICES.len(), "{kills} kills: not every server was killed");
+    ensure!(tally.broken_streams > 0, "no stream was broken: nothing was tested");
+    world.stop().await.context("ending")
+}

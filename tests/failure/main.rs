@@ -1,0 +1,19 @@
+//! What survives: races for the last units, dropped calls, killed processes.
+mod cancelled;
+mod killed;
+mod races;
+
+use std::process::ExitCode;
+
+use onekeel_operator::stack::Plan;
+use onekeel_tests::{run_suite, tests};
+
+fn main() -> ExitCode {
+    let tests = tests![
+        races::sixteen_writers_over_two_processes_get_exactly_the_last_hundred,
+        races::importers_and_writers_share_a_limit_to_the_unit,
+        cancelled::calls_dropped_at_every_moment_leave_nothing_behind,
+        killed::an_import_survives_the_kill_of_every_server,
+    ];
+    run_suite(&Plan::default().with("lead", 2).with("quota", 2), tests)
+}

@@ -1,0 +1,76 @@
+//! Many writers, few units.
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
+use onekeel_api::{ErrorReason, Fault};
+use onekeel_tenancy::Role;
+use onekeel_tests::{Member, World, lead_named};
+
+const WRITERS: usize = 16;
+/// Rounds of the race; each has a tenant of its own.
+const ROUNDS: usize = 5;
+
+/// Creates leads until the limit refuses; returns how many were acknowledged.
+async fn write_until_full(member: Member, writer: usize) -> anyhow::Result<i64> {
+    let mut created = 0;
+    for number in 0.. {
+        match member.create(lead_named(&format!("w{writer}-{number}"))).await {
+            Ok(_) => created += 1,
+            Err(status) => match Fault::from_status(&status).reason() {
+                ErrorReason::QuotaExceeded => break,
+                // Told to try again, as a client would.
+                ErrorReason::Unavailable => {}
+                _ => return Err(status).context("a writer"),
+            },
+        }
+    }
+    Ok(created)
+}
+
+pub async fn sixteen_writers_over_two_processes_get_exactly_the_last_hundred(world: Arc<World>) -> anyhow::Result<()> {
+    for round in 0..ROUNDS {
+        let admin = world.member("enterprise").await?;
+        world.limit(admin.id, "leads", 100).await?;
+        let writers = (0..WRITERS).map(|writer| {
+            let member = Member::new(&world.stack, admin.id, Role::Agent, writer % 2);
+            async move { tokio::spawn(write_until_full(member?, writer)).await? }
+        });
+        let created: i64 = try_join_all(writers).await?.into_iter().sum();
+        let (rows, used) = (world.rows(admin.id).await?, world.settle(admin.id).await?);
+        ensure!(
+            (created, rows, used) == (100, 100, 100),
+            "round {round}: {created} acknowledged, {rows} rows, {used} used"
+        );
+    }
+    Ok(())
+}
+
+pub async fn importers_and_writers_share_a_limit_to_the_unit(world: Arc<World>) -> anyhow::Result<()> {
+    let admin = world.member("enterprise").await?;
+    world.limit(admin.id, "leads", 777).await?;
+    let importers = (0..4).map(|importer| {
+        let member = Member::new(&world.stack, admin.id, Role::Admin, importer % 2);
+        async move {
+            let rows = (0..300)
+                .map(|number| lead_named(&format!("i{importer}-{number}")))
+                .collect();
+            let member = member?;
+            tokio::spawn(async move { Ok(member.import(rows).await?.created) }).await?
+        }
+    });
+    let writers = (0..4).map(|writer| {
+        let member = Member::new(&world.stack, admin.id, Role::Agent, writer % 2);
+        async move { tokio::spawn(write_until_full(member?, writer)).await? }
+    });
+    let imported = try_join_all(importers);
+    let written = try_join_all(writers);
+    let (imported, written): (Vec<i64>, Vec<i64>) = tokio::try_join!(imported, written)?;
+    let created: i64 = imported.iter().chain(&written).sum();
+    let (rows, used) = (world.rows(admin.id).await?, world.settle(admin.id).await?);
+    ensure!(
+        (created, rows, used) == (777, 777, 777),
+        "{created} acknowledged, {rows} rows, {used} used"
+    );
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! A user of a tenant with the clients it uses.
+use onekeel_api::lead::lead_service_client::LeadServiceClient;
+use onekeel_api::lead::{
+    CountLeadsRequest, CreateLeadRequest, DeleteLeadRequest, GetLeadRequest, ImportLeadsRequest, ImportLeadsResponse,
+    Lead, ListLeadsRequest, ListLeadsResponse, UpdateLeadRequest,
+};
+use onekeel_api::quota::quota_service_client::QuotaServiceClient;
+use onekeel_api::quota::{GetQuotaRequest, QuotaUsage, Resource};
+use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
+use onekeel_api::{ClientId, tenant};
+use onekeel_operator::stack::Stack;
+use onekeel_tenancy::Role;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::world::with_token;
+
+/// A user; clones share its connections.
+#[derive(Clone)]
+pub struct Member {
+    /// Its tenant.
+    pub id: ClientId,
+    token: String,
+    leads: LeadServiceClient<Channel>,
+    quota: QuotaServiceClient<Channel>,
+    tenants: TenantServiceClient<Channel>,
+}
+
+impl Member {
+    /// A user of tenant `id`, who calls the process `replica` of LeadService.
+    pub fn new(stack: &Stack, id: ClientId, role: Role, replica: usize) -> anyhow::Result<Self> {
+        Ok(Self {
+            id,
+            token: stack.token(Some(id), role)?,
+            leads: LeadServiceClient::new(stack.channel("lead", replica)?).max_decoding_message_size(64 << 20),
+            quota: QuotaServiceClient::new(stack.channel("quota", 0)?),
+            tenants: TenantServiceClient::new(stack.channel("tenant", 0)?),
+        })
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        with_token(message, &self.token).expect("a token is fit for a header")
+    }
+
+    /// CreateLead
+    pub async fn create(&self, lead: Lead) -> Result<Lead, Status> {
+        self.create_once(lead, String::new()).await
+    }
+
+    /// CreateLead with a request id.
+    pub async fn create_once(&self, lead: Lead, request_id: String) -> Result<Lead, Status> {
+        let wish = CreateLeadRequest {
+            lead: Some(lead),
+            request_id,
+        };
+        Ok(self.leads.clone().create_lead(self.request(wish)).await?.into_inner())
+    }
+
+    /// GetLead
+    pub async fn get(&self, id: &str) -> Result<Lead, Status> {
+        Ok(self
+            .leads
+            .clone()
+            .get_lead(self.request(GetLeadRequest { id: id.to_owned() }))
+            .await?
+            .into_inner())
+    }
+
+    /// UpdateLead of the fields in `mask`.
+    pub async fn update(&self, lead: Lead, mask: &[&str]) -> Result<Lead, Status> {
+        let paths = mask.iter().map(|field| (*field).to_owned()).collect();
+        let wish = UpdateLeadRequest {
+            lead: Some(lead),
+            update_mask: Some(prost_types::FieldMask { paths }),
+        };
+        Ok(self.leads.clone().update_lead(self.request(wish)).await?.into_inner())
+    }
+
+    /// DeleteLead
+    pub async fn delete(&self, id: &str, etag: &str) -> Result<(), Status> {
+        let wish = DeleteLeadRequest {
+            id: id.to_owned(),
+            etag: etag.to_owned(),
+        };
+        self.leads.clone().delete_lead(self.request(wish)).await?;
+        Ok(())
+    }
+
+    /// ListLeads
+    pub async fn list(&self, wish: ListLeadsRequest) -> Result<ListLeadsResponse, Status> {
+        Ok(self.leads.clone().list_leads(self.request(wish)).await?.into_inner())
+    }
+
+    /// CountLeads
+    pub async fn count(&self) -> Result<i64, Status> {
+        Ok(self
+            .leads
+            .clone()
+            .count_leads(self.request(CountLeadsRequest {}))
+            .await?
+            .into_inner()
+            .count)
+    }
+
+    /// ImportLeads in messages of 100 rows.
+    pub async fn import(&self, leads: Vec<Lead>) -> Result<ImportLeadsResponse, Status> {
+        let messages: Vec<_> = leads
+            .chunks(100)
+            .map(|rows| ImportLeadsRequest { leads: rows.to_vec() })
+            .collect();
+        let stream = tokio_stream::iter(messages);
+        Ok(self
+            .leads
+            .clone()
+            .import_leads(self.request(stream))
+            .await?
+            .into_inner())
+    }
+
+    /// GetQuota's line about leads.
+    pub async fn quota(&self) -> Result<QuotaUsage, Status> {
+        let quota = self
+            .quota
+            .clone()
+            .get_quota(self.request(GetQuotaRequest {}))
+            .await?
+            .into_inner();
+        let leads = quota
+            .usages
+            .into_iter()
+            .find(|usage| usage.resource() == Resource::Leads);
+        leads.ok_or_else(|| Status::data_loss("no limit of leads"))
+    }
+
+    /// GetTenant
+    pub async fn tenant(&self, id: &str) -> Result<tenant::Tenant, Status> {
+        let wish = tenant::GetTenantRequest { id: id.to_owned() };
+        Ok(self.tenants.clone().get_tenant(self.request(wish)).await?.into_inner())
+    }
+}
+
+/// A valid lead whose e-mail address is made of `name`.
+pub fn lead_named(name: &str) -> Lead {
+    Lead {
+        first_name: name.to_owned(),
+        email: format!("{name}@example.com"),
+        ..Lead::default()
+    }
+}

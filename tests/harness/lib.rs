@@ -1,0 +1,13 @@
+//! What the test suites share: a running stack, tenants, clients, and how tests are run.
+//!
+//! A suite starts one stack for all of its tests and ends it in order; tests that kill things start their own.
+
+mod clients;
+mod contract;
+mod run;
+mod world;
+
+pub use clients::{Member, lead_named};
+pub use contract::{fault_of, is, methods, same_refusal};
+pub use run::{Body, Test, run_suite};
+pub use world::World;

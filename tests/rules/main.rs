@@ -1,0 +1,151 @@
+//! Rules of the source tree that no compiler keeps.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const LONGEST_FILE: usize = 400;
+/// Each crate may use only those before it; telemetry stands beside and uses none.
+const LINE: [&str; 5] = ["api", "tenancy", "store", "gate", "server"];
+const SERVICES: [&str; 3] = ["tenant", "lead", "quota"];
+/// Words that promise instead of doing; written in halves, so that this file does not break its own rule.
+const PROMISES: [&str; 5] = [
+    "TO\u{44}O",
+    "FIX\u{4d}E",
+    "unimplemented\u{21}",
+    "todo\u{21}",
+    "XX\u{58}:",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .expect("the project's root")
+}
+
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|own| own == extension) {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for folder in ["shared", "services", "tests"] {
+        files(&root().join(folder), "rs", &mut found);
+    }
+    assert!(found.len() > 50, "the source tree was not found");
+    found
+        .into_iter()
+        .map(|path| (path.clone(), std::fs::read_to_string(path).expect("text")))
+        .collect()
+}
+
+fn uses(manifest: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(manifest).expect("a manifest");
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("onekeel-")?.split('.').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn arrows_between_crates_go_one_way() {
+    let mut wrong = Vec::new();
+    for (place, name) in LINE.iter().enumerate() {
+        for used in uses(&root().join("shared").join(name).join("Cargo.toml")) {
+            let before = LINE[..place].contains(&used.as_str());
+            if !(before || *name == "server" && used == "telemetry") {
+                wrong.push(format!("shared/{name} uses {used}"));
+            }
+        }
+    }
+    let telemetry = uses(&root().join("shared/telemetry/Cargo.toml"));
+    assert!(telemetry.is_empty(), "telemetry uses {telemetry:?}");
+    for service in SERVICES {
+        for used in uses(&root().join("services").join(service).join("Cargo.toml")) {
+            if !LINE.contains(&used.as_str()) {
+                wrong.push(format!("services/{service} links {used}; services call one another"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn no_file_is_longer_than_one_idea() {
+    let long: BTreeMap<_, _> = sources()
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > LONGEST_FILE)
+        .collect();
+    assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn nothing_is_promised_instead_of_done() {
+    let promised: Vec<_> = sources()
+        .into_iter()
+        .flat_map(|(path, text)| {
+            let words = PROMISES.into_iter().filter(move |word| text.contains(word));
+            words.map(move |word| (path.clone(), word)).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(promised.is_empty(), "{promised:?}");
+}
+
+#[test]
+fn lints_are_expected_with_a_reason_never_allowed() {
+    // The generated modules are the exception, in one place.
+    let exception = root().join("shared/api/src/lib.rs");
+    let attribute = format!("#[{}(", "allow");
+    let allowed: Vec<_> = sources()
+        .into_iter()
+        .filter(|(path, text)| *path != exception && text.contains(&attribute))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(allowed.is_empty(), "{allowed:?}");
+}
+
+#[test]
+fn handlers_hold_no_sql_and_make_no_status() {
+    for service in SERVICES {
+        let path = root().join("services").join(service).join("src/service.rs");
+        let text = std::fs::read_to_string(&path).expect("a table of contents");
+        for forbidden in ["sqlx::", "Status::new", "Status::invalid", "Status::internal"] {
+            assert!(!text.contains(forbidden), "{} holds {forbidden}", path.display());
+        }
+    }
+}
+
+#[test]
+fn migrations_are_numbered_without_a_gap() {
+    let mut found = Vec::new();
+    files(&root().join("migrations"), "sql", &mut found);
+    let mut numbers: Vec<usize> = found
+        .iter()
+        .map(|path| {
+            path.file_name()
+                .and_then(|name| name.to_str()?.get(..4)?.parse().ok())
+                .expect("four digits first")
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+}
+
+#[test]
+fn tables_are_walled_where_they_are_made() {
+    let mut found = Vec::new();
+    files(&root().join("migrations"), "sql", &mut found);
+    for path in found {
+        let text = std::fs::read_to_string(&path).expect("SQL");
+        let made = text.matches("client_id uuid not null").count();
+        let walled = text.matches("select onekeel.tenant_table(").count();
+        assert_eq!(made, walled, "{}: tables with client_id, and walls", path.display());
+    }
+}
