@@ -10,6 +10,8 @@ use onekeel_operator::stack::{Database, Plan};
 use onekeel_tenancy::Role;
 use onekeel_tests::{World, is, lead_named};
 use serde_json::Value;
+use sqlx::migrate::MigrateDatabase;
+use sqlx::{Connection, PgConnection, Postgres};
 use tokio::process::Command;
 use tonic::{Request, Status};
 
@@ -158,20 +160,42 @@ pub async fn a_server_refuses_what_it_cannot_run_with(world: Arc<World>) -> anyh
         !said.contains(&*world.backing.database_url),
         "the refusal shows an address: {said}"
     );
+    let mut owner = PgConnection::connect(&database.admin_url).await?;
+    sqlx::raw_sql("drop policy tenant_isolation on quota.charges")
+        .execute(&mut owner)
+        .await?;
+    owner.close().await?;
+    let (good, said) = output(&mut check(&own_url, "")).await?;
+    ensure!(
+        !good && said.contains("quota.charges has no policy"),
+        "without a policy: {said}"
+    );
     database.remove().await
 }
 
 pub async fn migrations_run_twice_at_once(world: Arc<World>) -> anyhow::Result<()> {
-    let url = &world.stack.database.admin_url;
-    let (one, two) = tokio::join!(async { onekeel_store::migrate::run(url, &[]).await }, async {
-        onekeel_store::migrate::run(url, &[]).await
-    });
+    let own = &world.stack.database.admin_url;
+    let name = format!("onekeel_{}", uuid::Uuid::new_v4().simple());
+    let url = own.replace(own.rsplit('/').next().context("a database's name")?, &name);
+    Postgres::create_database(&url).await?;
+    let migrate = || {
+        let mut command = Command::new(program("onekeel").expect("the tests were built"));
+        command.arg("migrate").env("DATABASE_URL", &url);
+        command
+    };
+    let (mut first, mut second) = (migrate(), migrate());
+    let (one, two) = tokio::try_join!(output(&mut first), output(&mut second))?;
+    ensure!(one.0 && two.0, "{} {}", one.1, two.1);
+    let applied = |said: &str| !said.contains("0 of ");
     ensure!(
-        one?.applied.is_empty() && two?.applied.is_empty(),
-        "something was applied again"
+        applied(&one.1) != applied(&two.1),
+        "both or none applied them: {} {}",
+        one.1,
+        two.1
     );
-    let fresh = Database::create(&world.backing.database_url).await?;
-    fresh.remove().await
+    let (good, said) = output(&mut migrate()).await?;
+    ensure!(good && said.contains("0 of "), "a repetition: {said}");
+    Ok(Postgres::drop_database(&url).await?)
 }
 
 async fn grpcurl(arguments: &[&str]) -> anyhow::Result<String> {

@@ -37,6 +37,11 @@ pub async fn calls_dropped_at_every_moment_leave_nothing_behind(world: Arc<World
         rows >= acknowledged,
         "{rows} rows, and {acknowledged} were acknowledged"
     );
+    let charges: i64 = sqlx::query_scalar("select count(*) from quota.charges where client_id = $1")
+        .bind(member.id.uuid())
+        .fetch_one(&world.behind)
+        .await?;
+    ensure!(charges == 0, "{charges} charges were left without a lease");
     let open: i64 = sqlx::query_scalar(
         "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'
             and state_change < now() - interval '2 seconds'",

@@ -10,10 +10,10 @@ use onekeel_operator::stack::{Plan, SERVICES};
 use onekeel_tenancy::Role;
 use onekeel_tests::{Member, World, lead_named};
 
-const ROWS: usize = 6_000;
+const ROWS: usize = 20_000;
 /// Rows of one stream: each stream that is answered is a part of the import that is done.
 const PART: usize = 200;
-const BETWEEN_KILLS: Duration = Duration::from_millis(700);
+const BETWEEN_KILLS: Duration = Duration::from_millis(400);
 
 /// What the import came to, as its caller knows it.
 #[derive(Default)]
@@ -22,6 +22,24 @@ struct Tally {
     broken_streams: usize,
     not_tried: i64,
     duplicates: i64,
+}
+
+/// What was killed.
+#[derive(Default)]
+struct Kills {
+    servers: usize,
+    backends: usize,
+}
+
+/// Ends every database session of the lead server at once.
+async fn terminate_backends(world: &World) -> anyhow::Result<usize> {
+    let ended: Vec<bool> = sqlx::query_scalar(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+        where usename = 'onekeel_lead' and datname = current_database()",
+    )
+    .fetch_all(&world.behind)
+    .await?;
+    Ok(ended.len())
 }
 
 /// Imports a part until every row of it was answered with an outcome that stays.
@@ -67,16 +85,21 @@ pub async fn an_import_survives_the_kill_of_every_server(suite: Arc<World>) -> a
             anyhow::Ok(tally)
         })
     };
-    let mut kills = 0;
+    let mut kills = Kills::default();
     let mut round = tokio::time::interval(BETWEEN_KILLS);
     round.tick().await;
-    for service in SERVICES.into_iter().cycle() {
+    for service in SERVICES.into_iter().map(Some).chain([None]).cycle() {
         round.tick().await;
         if done.load(Ordering::Acquire) || importing.is_finished() {
             break;
         }
-        world.stack.server(service, 0)?.kill_and_restart().await?;
-        kills += 1;
+        match service {
+            Some(service) => {
+                world.stack.server(service, 0)?.kill_and_restart().await?;
+                kills.servers += 1;
+            }
+            None => kills.backends += terminate_backends(&world).await?,
+        }
     }
     let tally = importing.await??;
     let used = world.settle(admin.id).await?;
@@ -87,16 +110,29 @@ pub async fn an_import_survives_the_kill_of_every_server(suite: Arc<World>) -> a
         .await?;
     let existing: HashSet<String> = existing.iter().map(ToString::to_string).collect();
     let lost = tally.acknowledged.difference(&existing).count();
+    let log = std::fs::read_to_string(world.stack.folder().join("lead-0.log"))?;
     println!(
-        "{kills} kills, {} streams broken, {} rows not tried at first, {} found already written, {rows} rows, {used} used",
-        tally.broken_streams, tally.not_tried, tally.duplicates
+        "{} servers and {} database sessions killed, {} commits unknown, {} rows fenced; {} streams broken, {} rows not \
+         tried at first, {} found already written; {rows} rows, {used} used",
+        kills.servers,
+        kills.backends,
+        log.matches("the outcome of a commit is not known").count(),
+        log.matches("a charge was fenced").count(),
+        tally.broken_streams,
+        tally.not_tried,
+        tally.duplicates
     );
     ensure!(lost == 0, "{lost} acknowledged rows are lost");
     ensure!(
         i64::try_from(ROWS)? == rows && rows == used,
         "{rows} rows, {used} used, {ROWS} wanted"
     );
-    ensure!(kills >= SERVICES.len(), "{kills} kills: not every server was killed");
+    ensure!(
+        kills.servers >= SERVICES.len(),
+        "{} kills: not every server was killed",
+        kills.servers
+    );
+    ensure!(kills.backends > 0, "no database session was ended");
     ensure!(tally.broken_streams > 0, "no stream was broken: nothing was tested");
     world.stop().await.context("ending")
 }

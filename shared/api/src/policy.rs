@@ -132,6 +132,28 @@ mod tests {
     }
 
     #[test]
+    fn a_method_without_a_policy_is_refused_by_name() {
+        // A plain prost struct drops the extension, and so every policy.
+        let mut contract = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("a contract");
+        let lead = contract
+            .file
+            .iter_mut()
+            .find(|file| file.package() == "onekeel.lead.v1")
+            .expect("its file");
+        let methods: Vec<_> = lead.service[0]
+            .method
+            .iter()
+            .map(|method| method.name().to_owned())
+            .collect();
+        let refused = Policies::load(&contract.encode_to_vec(), &["onekeel.lead.v1.LeadService"]);
+        let said = refused.expect_err("no policy").to_string();
+        assert!(
+            said.contains(&format!("onekeel.lead.v1.LeadService.{}", methods[0])),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn a_service_that_the_contract_lacks_is_refused_by_name() {
         let without = Policies::load(FILE_DESCRIPTOR_SET, &["none.Service"]);
         assert!(

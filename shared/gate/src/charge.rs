@@ -79,12 +79,14 @@ impl Charge {
             self.refund();
         } else {
             metrics::counter!("onekeel_quota_unknown_commits_total").increment(1);
+            tracing::warn!(lease.id = %self.row.lease_id, %fault, "the outcome of a commit is not known");
         }
     }
 
     /// The lease has ended; the next call reserves again.
     pub fn fenced(self) {
         metrics::counter!("onekeel_quota_fenced_total", "resource" => self.row.resource.name()).increment(1);
+        tracing::info!(lease.id = %self.row.lease_id, "a charge was fenced");
         self.slot.forget(self.row.lease_id);
     }
 }

@@ -125,7 +125,48 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use http::Method;
+    use onekeel_api::ErrorReason;
+    use tower::ServiceExt;
+
     use super::*;
+
+    /// The reason that a bounded call is refused for.
+    async fn refused<F>(places: usize, timeout: &str, work: fn() -> F) -> Option<ErrorReason>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let layer = BoundLayer {
+            policies: Arc::default(),
+            calls: Arc::new(Semaphore::new(places)),
+        };
+        let handler = move |_request: Request<()>| async move {
+            work().await;
+            Ok::<_, Infallible>(Response::new(()))
+        };
+        let request = Request::builder()
+            .method(Method::POST)
+            .header("grpc-timeout", timeout)
+            .body(());
+        let bounded = layer.layer(tower::service_fn(handler));
+        let Ok(response) = bounded.oneshot(request.expect("a request")).await;
+        let status = Status::from_header_map(response.headers())?;
+        Some(Fault::from_status(&status).reason())
+    }
+
+    #[tokio::test]
+    async fn a_call_passes_and_a_panic_a_wait_or_a_crowd_do_not() {
+        assert_eq!(refused(1, "1S", || async {}).await, None);
+        let panics = refused(1, "1S", || async { panic!("a handler's own fault") }).await;
+        assert_eq!(panics, Some(ErrorReason::Internal));
+        assert_eq!(
+            refused(1, "20m", std::future::pending::<()>).await,
+            Some(ErrorReason::DeadlineExceeded)
+        );
+        assert_eq!(refused(0, "1S", || async {}).await, Some(ErrorReason::Unavailable));
+    }
 
     #[test]
     fn a_grpc_timeout_is_read_as_the_protocol_says() {

@@ -18,8 +18,9 @@ pub const UNSCOPED_TABLES: [&str; 6] = [
     "tenant.unsettled",
 ];
 
-/// What every policy says, as PostgreSQL prints it.
-const POLICY: &str = "(client_id = ( SELECT (NULLIF(current_setting('app.current_client_id'::text, true), ''::text))::uuid AS \"nullif\"))";
+/// What every policy says, as PostgreSQL prints it, but for the name that it gives the sub-select's column.
+const POLICY: &str =
+    "(client_id = ( SELECT (NULLIF(current_setting('app.current_client_id'::text, true), ''::text))::uuid))";
 
 /// Why a server may not start on this database.
 #[derive(Debug)]
@@ -102,8 +103,8 @@ impl Store {
                 (select count(*) from pg_policy p where p.polrelid = c.oid) as "policies!",
                 (select count(*) from pg_policy p where p.polrelid = c.oid
                     and p.polpermissive and p.polcmd = '*' and p.polroles = '{0}'
-                    and pg_get_expr(p.polqual, p.polrelid) = $2
-                    and pg_get_expr(p.polwithcheck, p.polrelid) = $2) as "fitting!"
+                    and regexp_replace(pg_get_expr(p.polqual, p.polrelid), ' AS "?nullif"?', '') = $2
+                    and regexp_replace(pg_get_expr(p.polwithcheck, p.polrelid), ' AS "?nullif"?', '') = $2) as "fitting!"
             from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p') and n.nspname = any($1)
             order by 1"#,

@@ -47,6 +47,69 @@ fn a_good_token_proves_its_tenant() {
     }
 }
 
+/// A key pair as an identity provider has one: the private key in PEM, the public one as X.509 in PEM.
+fn idp_pair(algorithm: Algorithm) -> (EncodingKey, String) {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+    use aws_lc_rs::rsa;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+
+    let pem = |label: &str, der: &[u8]| pem::encode(&pem::Pem::new(label, der));
+    match algorithm {
+        Algorithm::ES256 => {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a pair");
+            let private = pair.to_pkcs8v1().expect("DER");
+            let public: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("DER");
+            let private = pem("PRIVATE KEY", private.as_ref());
+            (
+                EncodingKey::from_ec_pem(private.as_bytes()).expect("a key"),
+                pem("PUBLIC KEY", public.as_ref()),
+            )
+        }
+        Algorithm::RS256 => {
+            let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("a pair");
+            let private: Pkcs8V1Der<'_> = pair.as_der().expect("DER");
+            let public: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("DER");
+            let private = pem("PRIVATE KEY", private.as_ref());
+            (
+                EncodingKey::from_rsa_pem(private.as_bytes()).expect("a key"),
+                pem("PUBLIC KEY", public.as_ref()),
+            )
+        }
+        _ => {
+            let pair = KeyPair::generate().expect("a pair");
+            (
+                EncodingKey::from_ed_pem(pair.private_pem.as_bytes()).expect("a key"),
+                pair.public_pem,
+            )
+        }
+    }
+}
+
+#[test]
+fn a_providers_public_key_in_pem_verifies_its_algorithm_and_no_other() {
+    for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256] {
+        let (private, public) = idp_pair(algorithm);
+        let verifier = Verifier::new(VerifierConfig {
+            issuer: "idp".to_owned(),
+            audience: "onekeel".to_owned(),
+            keys: vec![VerifyingKey::from_pem(&public).expect("a public key").with_id("2026")],
+            peers: Vec::new(),
+        })
+        .expect("a key for users");
+        let mut header = Header::new(algorithm);
+        header.kid = Some("2026".to_owned());
+        let token = encode(&header, &good(), &private).expect("signs");
+        assert!(verifier.verify(&token).is_ok(), "{algorithm:?}");
+        header.kid = Some("2027".to_owned());
+        let other_id = encode(&header, &good(), &private).expect("signs");
+        assert!(verifier.verify(&other_id).is_err(), "{algorithm:?}: another key id");
+        assert!(
+            verifier.verify(&sign(&good(), public.as_bytes())).is_err(),
+            "{algorithm:?}: the public key as a secret"
+        );
+    }
+}
+
 #[test]
 fn every_bad_token_gets_the_same_answer() {
     let peer = KeyPair::generate().expect("keys");
