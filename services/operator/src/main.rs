@@ -32,13 +32,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(async {
-        tokio::select! {
-            ended = run(onekeel.command) => ended,
-            // Whatever runs is dropped, and its processes end with it.
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-        }
-    });
+    let ended = runtime.block_on(run(onekeel.command));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

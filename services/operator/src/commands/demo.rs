@@ -11,14 +11,13 @@ use onekeel_api::quota::{GetQuotaRequest, Resource};
 use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
 use onekeel_api::tenant::{ChangePlanRequest, SuspendTenantRequest};
 use onekeel_api::{ClientId, ErrorReason, Fault};
-use onekeel_operator::private::Backing;
 use onekeel_operator::stack::{Plan, Stack};
 use onekeel_operator::{sample, spreadsheet};
 use onekeel_tenancy::Role;
 use tonic::transport::Channel;
 
-use super::build_servers;
 use super::journey::{Imported, create_tenant, grpcurl_lines, import, with_token};
+use super::{build_servers, on_stack};
 
 const BASIC_LEADS: i64 = 1_000;
 const PROFESSIONAL_LEADS: i64 = 10_000;
@@ -48,14 +47,15 @@ impl Demo {
         build_servers().await?;
         let began = Instant::now();
         say("starting PostgreSQL, Redis and three servers");
-        let backing = Backing::start().await?;
-        let stack = Stack::start(&backing, &Plan::default()).await?;
-        let leads = self.read_leads(&stack)?;
+        on_stack(&Plan::default(), async |stack: &Stack| self.journey(stack, began).await).await
+    }
 
-        let (acme, _) = create_tenant(&stack, "Acme", "acme", "basic").await?;
-        let (globex, _) = create_tenant(&stack, "Globex", "globex", "basic").await?;
+    async fn journey(&self, stack: &Stack, began: Instant) -> anyhow::Result<()> {
+        let leads = self.read_leads(stack)?;
+        let (acme, _) = create_tenant(stack, "Acme", "acme", "basic").await?;
+        let (globex, _) = create_tenant(stack, "Globex", "globex", "basic").await?;
         say(&format!("two tenants on the basic plan: Acme {acme}, Globex {globex}"));
-        let mut journey = Journey::new(&stack, acme, globex)?;
+        let mut journey = Journey::new(stack, acme, globex)?;
         say(&format!(
             "Acme imports {} rows; its plan allows {BASIC_LEADS} leads",
             leads.len()
@@ -92,13 +92,13 @@ impl Demo {
         );
         println!(
             "\nto try, while `cargo onekeel demo --keep` or `cargo onekeel dev` runs:\n{}",
-            grpcurl_lines(&stack, acme)?
+            grpcurl_lines(stack, acme)?
         );
         if self.keep {
             println!("\nCtrl-C ends it.");
             tokio::signal::ctrl_c().await?;
         }
-        stack.stop().await
+        Ok(())
     }
 
     fn read_leads(&self, stack: &Stack) -> anyhow::Result<Vec<Lead>> {

@@ -1,11 +1,10 @@
 //! `onekeel dev`
 use clap::Args;
-use onekeel_operator::private::Backing;
 use onekeel_operator::stack::{Plan, Stack};
 use onekeel_tenancy::Role;
 
-use super::build_servers;
 use super::journey::{create_tenant, grpcurl_lines};
+use super::{build_servers, on_stack};
 
 /// Starts the whole suite and keeps it up until Ctrl-C; prints addresses, tokens and grpcurl lines.
 #[derive(Args)]
@@ -19,19 +18,21 @@ impl Dev {
     pub async fn run(self) -> anyhow::Result<()> {
         eprintln!("building the servers");
         build_servers().await?;
-        let backing = Backing::start().await?;
-        let stack = Stack::start(&backing, &Plan::default()).await?;
-        let (client, tenant) = create_tenant(&stack, "Playground", "playground", &self.plan).await?;
+        on_stack(&Plan::default(), async |stack: &Stack| self.play(stack).await).await
+    }
+
+    async fn play(&self, stack: &Stack) -> anyhow::Result<()> {
+        let (client, tenant) = create_tenant(stack, "Playground", "playground", &self.plan).await?;
         for server in stack.servers() {
             println!("{:<8} {}", server.service(), server.address());
         }
         println!("logs     {}", stack.folder().display());
         println!("tenant   {} ({}, plan {})", client, tenant.slug, tenant.plan);
         println!("\nexport PLATFORM_TOKEN={}", stack.token(None, Role::PlatformAdmin)?);
-        println!("{}", grpcurl_lines(&stack, client)?);
+        println!("{}", grpcurl_lines(stack, client)?);
         println!("\nCtrl-C ends it.");
         tokio::signal::ctrl_c().await?;
         eprintln!("ending");
-        stack.stop().await
+        Ok(())
     }
 }

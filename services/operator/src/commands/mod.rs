@@ -9,7 +9,26 @@ pub mod test;
 pub mod token;
 
 use anyhow::Context;
+use onekeel_operator::private::Backing;
+use onekeel_operator::stack::{Plan, Stack};
 use tokio::process::Command;
+
+/// Runs `work` on a stack of its own, and ends the stack whatever came of it; Ctrl-C ends the work first.
+async fn on_stack<W>(plan: &Plan, work: W) -> anyhow::Result<()>
+where
+    W: AsyncFnOnce(&Stack) -> anyhow::Result<()>,
+{
+    let backing = Backing::start().await?;
+    let stack = Stack::start(&backing, plan).await?;
+    let worked = tokio::select! {
+        // Work that waits for Ctrl-C itself ends well by it.
+        biased;
+        worked = work(&stack) => worked,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let stopped = stack.stop().await;
+    worked.and(stopped)
+}
 
 /// Runs cargo with this run's own toolchain; fails when cargo does.
 async fn cargo(args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {

@@ -44,6 +44,10 @@ impl Plan {
         self
     }
 
+    fn replicas_of(&self, service: &str) -> usize {
+        self.replicas.get(service).copied().unwrap_or(1)
+    }
+
     /// Gives every server an environment variable.
     #[must_use]
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
@@ -74,9 +78,19 @@ impl Stack {
             servers: Vec::new(),
             folder,
         };
+        match stack.launch(backing, plan).await {
+            Ok(()) => Ok(stack),
+            Err(error) => {
+                stack.stop().await.context(error.to_string())?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn launch(&mut self, backing: &Backing, plan: &Plan) -> anyhow::Result<()> {
         let mut ports = Vec::new();
         for service in SERVICES {
-            for replica in 0..plan.replicas.get(service).copied().unwrap_or(1) {
+            for replica in 0..plan.replicas_of(service) {
                 ports.push((service, replica, crate::private::free_port()?));
             }
         }
@@ -86,27 +100,26 @@ impl Stack {
                 .collect::<Vec<_>>()
                 .join(",")
         };
-        let replicas = plan.replicas.get("lead").copied().unwrap_or(1);
         for (service, replica, port) in &ports {
             let settings = Settings {
                 service,
                 replica: *replica,
                 port: *port,
-                database_url: stack.database.url_for(service)?,
+                database_url: self.database.url_for(service)?,
                 redis_url: backing.redis_url.clone(),
-                secrets: stack.secrets.folder.clone(),
+                secrets: self.secrets.folder.clone(),
                 quota: addresses("quota"),
                 tenant: addresses("tenant"),
-                replicas,
+                replicas: plan.replicas_of("lead"),
                 environment: plan.environment.clone(),
-                log: stack.folder.path().join(format!("{service}-{replica}.log")),
+                log: self.folder.path().join(format!("{service}-{replica}.log")),
             };
-            stack.servers.push(Server::start(settings).await?);
+            self.servers.push(Server::start(settings).await?);
         }
-        for server in &mut stack.servers {
+        for server in &mut self.servers {
             server.wait_until_serving().await?;
         }
-        Ok(stack)
+        Ok(())
     }
 
     /// The process `replica` of `service`.
