@@ -1,7 +1,7 @@
 //! `onekeel test`
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use onekeel_operator::private::Backing;
 use onekeel_operator::stack::{SERVICES, password_variable, random_secret};
@@ -16,9 +16,6 @@ const REQUIRE_TOOLS: &str = "ONEKEEL_REQUIRE_TOOLS";
 pub struct Test {
     /// Only one suite.
     suite: Option<Suite>,
-    /// Runs the suites' programs as they were built before, without cargo; the tests inside the crates need it.
-    #[arg(long)]
-    built: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,9 +35,7 @@ enum Suite {
 impl Test {
     pub async fn run(self) -> anyhow::Result<()> {
         let wanted = |suite: Suite| self.suite.is_none_or(|only| only == suite);
-        if !self.built {
-            build_servers().await?;
-        }
+        build_servers().await?;
         let backing = Backing::start().await?;
         let passwords: Vec<(String, String)> = SERVICES
             .into_iter()
@@ -58,7 +53,7 @@ impl Test {
         } else if std::env::var_os(REQUIRE_TOOLS).is_some() {
             bail!("grpcurl is not there, and {REQUIRE_TOOLS} is set");
         }
-        if wanted(Suite::Unit) && !self.built {
+        if wanted(Suite::Unit) {
             cargo(
                 &["test", "--quiet", "--workspace", "--exclude", "onekeel-tests"],
                 &environment,
@@ -74,10 +69,6 @@ impl Test {
         for (_, name) in suites.into_iter().filter(|(suite, _)| wanted(*suite)) {
             println!("== {name}");
             let ignored = program.is_some().then_some("--include-ignored");
-            if self.built {
-                run_built(name, ignored, &environment).await?;
-                continue;
-            }
             let mut line = vec!["test", "--quiet", "--package", "onekeel-tests", "--test", name, "--"];
             line.extend(ignored);
             cargo(&line, &environment).await?;
@@ -91,34 +82,6 @@ impl Test {
         }
         Ok(())
     }
-}
-
-/// Runs the newest program of a suite beside our own.
-async fn run_built(suite: &str, argument: Option<&str>, environment: &[(&str, &str)]) -> anyhow::Result<()> {
-    let folder = std::env::current_exe()?
-        .parent()
-        .context("a program lies in a folder")?
-        .join("deps");
-    let mut built = Vec::new();
-    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.strip_prefix(suite).is_some_and(|rest| rest.starts_with('-')) && path.extension().is_none() {
-            built.push((path.metadata()?.modified()?, path));
-        }
-    }
-    let (_, program) = built
-        .into_iter()
-        .max()
-        .with_context(|| format!("the suite {suite} is not built"))?;
-    let mut command = tokio::process::Command::new(program);
-    command
-        .args(argument)
-        .envs(environment.iter().copied())
-        .kill_on_drop(true);
-    let status = command.status().await?;
-    anyhow::ensure!(status.success(), "the suite {suite} failed");
-    Ok(())
 }
 
 /// On the PATH, or where `go install` puts it.
