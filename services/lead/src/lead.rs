@@ -1,7 +1,7 @@
 //! A lead: how it comes in, how it stands in the database, how it goes out.
 use chrono::{DateTime, Utc};
 use onekeel_api::lead::{CreateLeadRequest, Lead};
-use onekeel_api::{Fault, LeadId, Violations};
+use onekeel_api::{ErrorReason, Fault, LeadId, Violations, timestamp};
 use uuid::Uuid;
 
 use crate::fields::Fields;
@@ -75,13 +75,6 @@ impl From<LeadRow> for Lead {
     }
 }
 
-fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: at.timestamp(),
-        nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or_default(),
-    }
-}
-
 /// The version that an etag names; `None` for an empty one. A malformed etag is a wrong one.
 pub(crate) fn version(etag: &str) -> Result<Option<i64>, Fault> {
     if etag.is_empty() {
@@ -93,7 +86,7 @@ pub(crate) fn version(etag: &str) -> Result<Option<i64>, Fault> {
 /// The lead changed since the caller read it.
 pub(crate) fn etag_mismatch() -> Fault {
     Fault::new(
-        onekeel_api::ErrorReason::EtagMismatch,
+        ErrorReason::EtagMismatch,
         "the lead changed since it was read; read it again and repeat the change",
     )
 }

@@ -3,6 +3,9 @@
 //! The `onekeel` command and the tests use the same parts.
 
 pub mod private;
+mod random;
 pub mod sample;
 pub mod spreadsheet;
 pub mod stack;
+
+pub use random::random_secret;

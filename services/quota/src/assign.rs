@@ -38,19 +38,25 @@ pub(crate) async fn assign(
         Step::Done(plan) => return Ok(plan),
         Step::Examine(plan) => plan,
     };
-    // No grant goes above the lowered caps from here on; what leases still hold is settled before the comparison.
+    // No grant goes above the lowered caps from here on. What is still held above them is settled, until it fits or
+    // nothing is left to settle.
     let deadline = Deadline::after(Deadline::remaining_or(LONGEST_EXAMINATION).min(LONGEST_EXAMINATION) / 2);
-    for resource in Resource::ALL {
-        while !rooms.make(tenant, resource).await?.is_settled() {
-            if deadline.remaining().is_zero() {
-                return Err(Fault::unavailable("leases of this tenant are still in use; try again"));
-            }
+    let mut nothing_left = false;
+    loop {
+        let decide = async |tx: &mut TenantTx| decide(tx, &plan, nothing_left).await;
+        let excesses = match store.run(tenant, "decide_plan", decide).await? {
+            Ok(plan) => return Ok(plan),
+            Err(excesses) if nothing_left => return Err(below_usage(&plan, &excesses)),
+            Err(excesses) => excesses,
+        };
+        nothing_left = true;
+        for excess in excesses {
+            let resource = Resource::from_name(&excess.resource).unwrap_or_default();
+            nothing_left &= rooms.make(tenant, resource).await?.is_settled();
         }
-    }
-    let decide = async |tx: &mut TenantTx| decide(tx, &plan).await;
-    match store.run(tenant, "decide_plan", decide).await? {
-        Ok(plan) => Ok(plan),
-        Err(excesses) => Err(below_usage(&plan, &excesses)),
+        if deadline.remaining().is_zero() {
+            return Err(Fault::unavailable("leases of this tenant are still in use; try again"));
+        }
     }
 }
 
@@ -151,8 +157,13 @@ struct Excess {
     allowed: i64,
 }
 
-/// Compares what is held with the lowered caps, and puts the plan in force or its pending row away.
-async fn decide(tx: &mut TenantTx, plan: &PlanVersion) -> Result<Result<AssignPlanResponse, Vec<Excess>>, Fault> {
+/// Compares what is held with the lowered caps and puts the plan in force when it fits. When it does not, its pending
+/// row goes with the `last` comparison, and the caps are what they were.
+async fn decide(
+    tx: &mut TenantTx,
+    plan: &PlanVersion,
+    last: bool,
+) -> Result<Result<AssignPlanResponse, Vec<Excess>>, Fault> {
     let client = tx.client_id();
     caps::lock(tx).await?;
     let pending = sqlx::query_scalar!(
@@ -176,8 +187,10 @@ async fn decide(tx: &mut TenantTx, plan: &PlanVersion) -> Result<Result<AssignPl
     if excesses.is_empty() {
         return put_in_force(tx, plan).await.map(Ok);
     }
-    drop_pending(tx).await?;
-    caps::recompute(tx).await?;
+    if last {
+        drop_pending(tx).await?;
+        caps::recompute(tx).await?;
+    }
     Ok(Err(excesses))
 }
 

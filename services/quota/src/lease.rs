@@ -1,6 +1,7 @@
 //! Leases on the wire.
 use chrono::{DateTime, Utc};
 use onekeel_api::quota::{Lease, Resource};
+use onekeel_api::timestamp;
 use uuid::Uuid;
 
 /// A lease as it stands in `quota.reservations`.
@@ -20,10 +21,7 @@ impl From<Reservation> for Lease {
             id: reservation.id.to_string(),
             resource: reservation.resource.into(),
             amount: reservation.amount,
-            expire_time: Some(prost_types::Timestamp {
-                seconds: reservation.expires_at.timestamp(),
-                nanos: i32::try_from(reservation.expires_at.timestamp_subsec_nanos()).unwrap_or_default(),
-            }),
+            expire_time: Some(timestamp(reservation.expires_at)),
             ttl: prost_types::Duration::try_from(left).ok(),
         }
     }

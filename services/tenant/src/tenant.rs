@@ -1,7 +1,7 @@
 //! A tenant: how it comes in, how it stands in the database, how it goes out.
 use chrono::{DateTime, Utc};
 use onekeel_api::tenant::{CreateTenantRequest, Tenant, TenantState};
-use onekeel_api::{ClientId, Fault, Violations};
+use onekeel_api::{ClientId, Fault, Violations, timestamp};
 use uuid::Uuid;
 
 const LONGEST_NAME: usize = 120;
@@ -109,13 +109,6 @@ impl From<TenantRow> for Tenant {
             update_time: Some(timestamp(row.updated_at)),
             etag: row.version.to_string(),
         }
-    }
-}
-
-fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: at.timestamp(),
-        nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or_default(),
     }
 }
 

@@ -9,6 +9,7 @@ mod id;
 mod page;
 mod policy;
 mod resource;
+mod time;
 pub mod trace;
 mod violations;
 
@@ -17,6 +18,7 @@ pub use fault::Fault;
 pub use id::{ClientId, LeadId, LeaseId, UserId};
 pub use page::PageKey;
 pub use policy::{Policies, Policy, PolicyError};
+pub use time::timestamp;
 pub use violations::Violations;
 
 pub use common::ErrorReason;

@@ -1,37 +1,8 @@
 //! Units of an open lease, taken for one transaction. Forgetting one is safe: the lease's end counts what committed.
 use std::sync::Arc;
 
-use onekeel_api::quota::Resource;
+use crate::units::{ChargeRow, Slot};
 use onekeel_api::{ErrorReason, Fault};
-use uuid::Uuid;
-
-use crate::lease::Slot;
-
-/// What a row's transaction writes into `quota.charges`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChargeRow {
-    /// The lease.
-    pub lease_id: Uuid,
-    /// First of the units.
-    pub first_unit: i64,
-    /// How many, one after the other.
-    pub units: i64,
-    /// Units of the whole lease.
-    pub of: i64,
-    /// What is charged.
-    pub resource: Resource,
-}
-
-impl ChargeRow {
-    /// The charge for the first `units` of these only; a batch charges what it really wrote.
-    #[must_use]
-    pub fn first(self, units: i64) -> Self {
-        Self {
-            units: units.min(self.units),
-            ..self
-        }
-    }
-}
 
 /// Units that nobody else spends meanwhile. Say how it ended:
 ///

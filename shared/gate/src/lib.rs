@@ -9,10 +9,12 @@ mod context;
 mod lease;
 mod peers;
 mod settle;
+mod units;
 
 pub use admission::{Admission, AdmissionLayer};
-pub use charge::{Charge, ChargeRow};
+pub use charge::Charge;
 pub use peers::Peers;
+pub use units::ChargeRow;
 
 use std::sync::Arc;
 

@@ -1,9 +1,8 @@
 //! `onekeel dev`
 use clap::Args;
 use onekeel_operator::stack::{Plan, Stack};
-use onekeel_tenancy::Role;
 
-use super::journey::{create_tenant, grpcurl_lines};
+use super::calls::{create_tenant, grpcurl_lines};
 use super::{build_servers, on_stack};
 
 /// Starts the whole suite and keeps it up until Ctrl-C; prints addresses, tokens and grpcurl lines.
@@ -28,8 +27,7 @@ impl Dev {
         }
         println!("logs     {}", stack.folder().display());
         println!("tenant   {} ({}, plan {})", client, tenant.slug, tenant.plan);
-        println!("\nexport PLATFORM_TOKEN={}", stack.token(None, Role::PlatformAdmin)?);
-        println!("{}", grpcurl_lines(stack, client)?);
+        println!("\n{}", grpcurl_lines(stack, client)?);
         println!("\nCtrl-C ends it.");
         tokio::signal::ctrl_c().await?;
         eprintln!("ending");

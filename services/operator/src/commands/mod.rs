@@ -1,8 +1,8 @@
 //! One file for each command.
 
+mod calls;
 pub mod demo;
 pub mod dev;
-mod journey;
 pub mod migrate;
 pub mod prepare;
 pub mod test;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use onekeel_operator::private::Backing;
-use onekeel_operator::stack::{SERVICES, password_variable, random_secret};
+use onekeel_operator::random_secret;
+use onekeel_operator::stack::{SERVICES, password_variable};
 
 use super::{build_servers, cargo};
 

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::account::Account;
 use super::install::postgres_folder;
 use super::process::{Process, free_port};
-use crate::stack::random_secret;
+use crate::random::random_secret;
 
 const LONGEST_START: Duration = Duration::from_secs(60);
 const LONGEST_STOP: Duration = Duration::from_secs(10);

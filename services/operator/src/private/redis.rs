@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::account::Account;
 use super::install::redis_server;
 use super::process::{Process, free_port};
-use crate::stack::random_secret;
+use crate::random::random_secret;
 
 const LONGEST_START: Duration = Duration::from_secs(20);
 const LONGEST_ANSWER: Duration = Duration::from_secs(1);

@@ -6,8 +6,8 @@ use sqlx::migrate::MigrateDatabase;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
-use super::random_secret;
 use super::server::SERVICES;
+use crate::random::random_secret;
 
 /// A migrated database with a login for each service.
 pub struct Database {

@@ -5,7 +5,7 @@ mod secrets;
 mod server;
 
 pub use database::{Database, password_variable};
-pub use secrets::{Secrets, random_secret};
+pub use secrets::Secrets;
 pub use server::{SERVICES, Server, Settings};
 
 use std::collections::BTreeMap;

@@ -76,15 +76,21 @@ pub async fn import(
 
 /// Lines to copy: grpcurl against this stack.
 pub fn grpcurl_lines(stack: &Stack, client: ClientId) -> anyhow::Result<String> {
-    let (lead, quota) = (stack.address("lead", 0)?, stack.address("quota", 0)?);
+    let address = |service| stack.address(service, 0);
+    let (tenant, lead, quota) = (address("tenant")?, address("lead")?, address("quota")?);
     let token = stack.token(Some(client), Role::Admin)?;
+    let platform = stack.token(None, Role::PlatformAdmin)?;
     Ok(format!(
-        "export TOKEN={token}\n\
-         grpcurl -plaintext {lead} list\n\
-         grpcurl -plaintext {lead} describe onekeel.lead.v1.LeadService.CreateLead\n\
-         grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" \
-         -d '{{\"lead\": {{\"first_name\": \"Ann\", \"email\": \"ann@example.com\"}}}}' {lead} onekeel.lead.v1.LeadService/CreateLead\n\
-         grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" -d '{{\"page_size\": 2}}' {lead} onekeel.lead.v1.LeadService/ListLeads\n\
-         grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" {quota} onekeel.quota.v1.QuotaService/GetQuota"
+        "export TENANT={tenant} LEAD={lead} QUOTA={quota}\n\
+         export TOKEN={token}\n\
+         export PLATFORM_TOKEN={platform}\n\
+         {GRPCURL_LINES}"
     ))
 }
+
+const GRPCURL_LINES: &str = r#"grpcurl -plaintext $LEAD list
+grpcurl -plaintext $LEAD describe onekeel.lead.v1.LeadService.CreateLead
+grpcurl -plaintext -H "authorization: Bearer $TOKEN" -d '{"lead": {"first_name": "Ann", "email": "ann@example.com"}}' $LEAD onekeel.lead.v1.LeadService/CreateLead
+grpcurl -plaintext -H "authorization: Bearer $TOKEN" -d '{"page_size": 2}' $LEAD onekeel.lead.v1.LeadService/ListLeads
+grpcurl -plaintext -H "authorization: Bearer $TOKEN" $QUOTA onekeel.quota.v1.QuotaService/GetQuota
+grpcurl -plaintext -H "authorization: Bearer $PLATFORM_TOKEN" $QUOTA onekeel.quota.v1.QuotaService/ListPlans"#;

@@ -1,0 +1,248 @@
+//! The units of an open lease: which are taken, which came back, how large the next lease shall be. No I/O here.
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use onekeel_api::quota::Resource;
+use onekeel_tenancy::Tenant;
+use uuid::Uuid;
+
+/// Most units of one lease, and so of one charge.
+const LARGEST_LEASE: i64 = 1000;
+
+/// What a row's transaction writes into `quota.charges`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChargeRow {
+    /// The lease.
+    pub lease_id: Uuid,
+    /// First of the units.
+    pub first_unit: i64,
+    /// How many, one after the other.
+    pub units: i64,
+    /// Units of the whole lease.
+    pub of: i64,
+    /// What is charged.
+    pub resource: Resource,
+}
+
+impl ChargeRow {
+    /// The charge for the first `units` of these only; a batch charges what it really wrote.
+    #[must_use]
+    pub fn first(self, units: i64) -> Self {
+        Self {
+            units: units.min(self.units),
+            ..self
+        }
+    }
+}
+
+/// What one tenant holds of one resource.
+pub(crate) struct Slot {
+    /// Whose it is.
+    pub(crate) tenant: Tenant,
+    state: Mutex<State>,
+    /// Held while a new lease is asked for, so that one call asks for all.
+    pub(crate) flight: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    open: Option<Lease>,
+    /// Size of the next lease; doubles while leases are used up within their life.
+    size: i64,
+}
+
+struct Lease {
+    id: Uuid,
+    amount: i64,
+    /// First unit that nobody has taken yet.
+    next: i64,
+    /// Units of calls that failed before their commit, as `(first, units)`.
+    free: Vec<(i64, i64)>,
+    spend_until: Instant,
+    last_taken: Instant,
+    in_flight: u32,
+}
+
+impl Slot {
+    pub fn new(tenant: Tenant) -> Self {
+        Self {
+            tenant,
+            state: Mutex::default(),
+            flight: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Up to `most` units of the open lease, if it has any and may still be spent.
+    pub fn take(&self, resource: Resource, most: i64) -> Option<ChargeRow> {
+        self.state().take(resource, most)
+    }
+
+    /// Takes the open lease away, as its id when no call is under way with it, and says how large the next shall be
+    /// for a call that wants `most` units.
+    pub fn replace(&self, most: i64) -> (Option<Uuid>, i64) {
+        let mut state = self.state();
+        let old = state.open.take();
+        let size = state.next_size(old.as_ref(), most);
+        (old.filter(|old| old.in_flight == 0).map(|old| old.id), size)
+    }
+
+    /// Puts a lease in that may be spent until `spend_until`.
+    pub fn put(&self, id: Uuid, amount: i64, spend_until: Instant) {
+        self.state().open = Some(Lease {
+            id,
+            amount,
+            next: 0,
+            free: Vec::new(),
+            spend_until,
+            last_taken: Instant::now(),
+            in_flight: 0,
+        });
+    }
+
+    /// Units that were not committed serve the next call.
+    pub fn give_back(&self, lease: Uuid, first: i64, units: i64) {
+        if let Some(open) = self.state().open.as_mut().filter(|open| open.id == lease) {
+            open.free.push((first, units));
+        }
+    }
+
+    /// The lease has ended; large ones do not pay while others settle them.
+    pub fn forget(&self, lease: Uuid) {
+        let mut state = self.state();
+        if state.open.as_ref().is_some_and(|open| open.id == lease) {
+            state.open = None;
+            state.size = 1;
+        }
+    }
+
+    /// A call with units of the lease has ended.
+    pub fn landed(&self, lease: Uuid) {
+        if let Some(open) = self.state().open.as_mut().filter(|open| open.id == lease) {
+            open.in_flight = open.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Takes the lease away when nobody has used it for `idle` and no call is under way with it.
+    pub fn take_idle(&self, idle: Duration) -> Option<Uuid> {
+        let mut state = self.state();
+        let unused = |lease: &Lease| lease.in_flight == 0 && lease.last_taken.elapsed() >= idle;
+        if !state.open.as_ref().is_some_and(unused) {
+            return None;
+        }
+        let lease = state.open.take()?;
+        state.size = (lease.next / 2).max(1);
+        Some(lease.id)
+    }
+}
+
+impl State {
+    fn take(&mut self, resource: Resource, most: i64) -> Option<ChargeRow> {
+        let lease = self.open.as_mut().filter(|lease| Instant::now() < lease.spend_until)?;
+        let (first_unit, units) = lease.take_range(most)?;
+        lease.in_flight += 1;
+        lease.last_taken = Instant::now();
+        Some(ChargeRow {
+            lease_id: lease.id,
+            first_unit,
+            units,
+            of: lease.amount,
+            resource,
+        })
+    }
+
+    fn next_size(&mut self, old: Option<&Lease>, most: i64) -> i64 {
+        let used_up = old.is_some_and(|lease| lease.next == lease.amount && Instant::now() < lease.spend_until);
+        self.size = if used_up { self.size * 2 } else { self.size }.clamp(1, LARGEST_LEASE);
+        self.size.max(most).min(LARGEST_LEASE)
+    }
+}
+
+impl Lease {
+    /// Up to `most` units in one piece: the largest of what came back, else fresh ones.
+    fn take_range(&mut self, most: i64) -> Option<(i64, i64)> {
+        if most < 1 {
+            return None;
+        }
+        let largest = self
+            .free
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, (_, units))| *units)
+            .map(|(place, _)| place);
+        if let Some(place) = largest {
+            let (first, units) = self.free.swap_remove(place);
+            let taken = units.min(most);
+            if units > taken {
+                self.free.push((first + taken, units - taken));
+            }
+            return Some((first, taken));
+        }
+        let taken = (self.amount - self.next).min(most);
+        let first = self.next;
+        self.next += taken;
+        (taken > 0).then_some((first, taken))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(amount: i64) -> (Slot, Uuid) {
+        let id = Uuid::now_v7();
+        #[expect(clippy::disallowed_methods, reason = "units are counted below the verifier")]
+        let slot = Slot::new(Tenant::for_background(onekeel_api::ClientId::new_v7(), "test"));
+        slot.put(id, amount, Instant::now() + Duration::from_secs(60));
+        (slot, id)
+    }
+
+    fn taken(slot: &Slot, most: i64) -> Option<(i64, i64)> {
+        slot.take(Resource::Leads, most).map(|row| (row.first_unit, row.units))
+    }
+
+    #[test]
+    fn units_are_taken_once_and_again_only_when_they_came_back() {
+        let (slot, id) = slot(10);
+        assert_eq!(taken(&slot, 4), Some((0, 4)));
+        assert_eq!(taken(&slot, 1), Some((4, 1)));
+        slot.give_back(id, 1, 3);
+        assert_eq!(taken(&slot, 2), Some((1, 2)), "what came back goes first");
+        assert_eq!(taken(&slot, 2), Some((3, 1)));
+        assert_eq!(taken(&slot, 100), Some((5, 5)));
+        assert_eq!(taken(&slot, 1), None, "no unit is taken twice");
+        slot.give_back(Uuid::now_v7(), 0, 5);
+        assert_eq!(taken(&slot, 1), None, "units of another lease are not ours");
+    }
+
+    #[test]
+    fn a_lease_that_is_too_old_is_not_spent() {
+        let (slot, id) = slot(10);
+        slot.put(id, 10, Instant::now());
+        assert_eq!(taken(&slot, 1), None);
+    }
+
+    #[test]
+    fn leases_double_while_they_are_used_up_and_an_idle_one_goes_back() {
+        let (slot, id) = slot(1);
+        assert_eq!(slot.take_idle(Duration::from_secs(60)), None, "it was just put in");
+        taken(&slot, 1);
+        assert_eq!(slot.take_idle(Duration::ZERO), None, "a call is under way");
+        slot.landed(id);
+        assert_eq!(slot.replace(1), (Some(id), 2));
+        slot.put(id, 2, Instant::now() + Duration::from_secs(60));
+        taken(&slot, 2);
+        assert_eq!(
+            slot.replace(1),
+            (None, 4),
+            "a call is under way: its end is not waited for"
+        );
+        slot.put(id, 4, Instant::now() + Duration::from_secs(60));
+        assert_eq!(slot.replace(500), (Some(id), 500), "a batch asks for what it needs");
+        slot.put(id, 4, Instant::now() + Duration::from_secs(60));
+        assert_eq!(slot.take_idle(Duration::ZERO), Some(id));
+    }
+}
