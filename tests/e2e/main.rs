@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         operations::a_server_refuses_what_it_cannot_run_with,
         operations::migrations_run_twice_at_once,
         operations::the_real_grpcurl_lists_describes_and_calls,
+        operations::a_given_server_keeps_the_passwords_of_its_logins,
         operations::the_demo_keeps_its_promises,
     ];
     run_suite(&Plan::default(), tests)

@@ -240,6 +240,19 @@ pub async fn the_real_grpcurl_lists_describes_and_calls(world: Arc<World>) -> an
     Ok(())
 }
 
+pub async fn a_given_server_keeps_the_passwords_of_its_logins(world: Arc<World>) -> anyhow::Result<()> {
+    let mut command = Command::new(program("onekeel")?);
+    command
+        .arg("demo")
+        .env("DATABASE_URL", &world.backing.database_url)
+        .env("REDIS_URL", &world.backing.redis_url);
+    command.env_remove("CARGO").env_remove("ONEKEEL_LEAD_PASSWORD");
+    let (good, said) = output(&mut command).await?;
+    ensure!(!good && said.contains("has the logins onekeel_lead already"), "{said}");
+    ensure!(said.contains("set ONEKEEL_LEAD_PASSWORD"), "{said}");
+    Ok(())
+}
+
 pub async fn the_demo_keeps_its_promises(world: Arc<World>) -> anyhow::Result<()> {
     let mut files: Vec<Option<PathBuf>> = vec![None];
     // Real input, where this checkout lies beside some.

@@ -10,7 +10,8 @@ use onekeel_operator::stack::{Plan, SERVICES};
 use onekeel_tenancy::Role;
 use onekeel_tests::{Member, World, lead_named};
 
-const ROWS: usize = 20_000;
+/// Every server, and the database sessions, this often.
+const CYCLES: usize = 3;
 /// Rows of one stream: each stream that is answered is a part of the import that is done.
 const PART: usize = 200;
 const BETWEEN_KILLS: Duration = Duration::from_millis(400);
@@ -18,6 +19,7 @@ const BETWEEN_KILLS: Duration = Duration::from_millis(400);
 /// What the import came to, as its caller knows it.
 #[derive(Default)]
 struct Tally {
+    rows: usize,
     acknowledged: HashSet<String>,
     broken_streams: usize,
     not_tried: i64,
@@ -72,27 +74,33 @@ pub async fn an_import_survives_the_kill_of_every_server(suite: Arc<World>) -> a
     let admin = world.member("enterprise").await?;
     world.limit(admin.id, "requests_per_minute", 2_000_000).await?;
     let member = Member::new(&world.stack, admin.id, Role::Admin, 0)?;
-    let leads: Vec<Lead> = (0..ROWS).map(|number| lead_named(&format!("lead{number}"))).collect();
-    let done = Arc::new(AtomicBool::new(false));
+    let enough = Arc::new(AtomicBool::new(false));
     let importing = {
-        let done = done.clone();
+        let enough = enough.clone();
         tokio::spawn(async move {
             let mut tally = Tally::default();
-            for part in leads.chunks(PART) {
-                import_part(&member, part, &mut tally).await?;
+            while !enough.load(Ordering::Acquire) {
+                let first = tally.rows;
+                let part: Vec<Lead> = (first..first + PART)
+                    .map(|number| lead_named(&format!("lead{number}")))
+                    .collect();
+                import_part(&member, &part, &mut tally).await?;
+                tally.rows += PART;
             }
-            done.store(true, Ordering::Release);
             anyhow::Ok(tally)
         })
     };
     let mut kills = Kills::default();
     let mut round = tokio::time::interval(BETWEEN_KILLS);
     round.tick().await;
-    for service in SERVICES.into_iter().map(Some).chain([None]).cycle() {
+    let victims = SERVICES.into_iter().map(Some).chain([None]);
+    for service in std::iter::repeat_n(victims, CYCLES).flatten() {
         round.tick().await;
-        if done.load(Ordering::Acquire) || importing.is_finished() {
-            break;
-        }
+        ensure!(
+            !importing.is_finished(),
+            "the import ended early: {:?}",
+            importing.await?.err()
+        );
         match service {
             Some(service) => {
                 world.stack.server(service, 0)?.kill_and_restart().await?;
@@ -101,6 +109,7 @@ pub async fn an_import_survives_the_kill_of_every_server(suite: Arc<World>) -> a
             None => kills.backends += terminate_backends(&world).await?,
         }
     }
+    enough.store(true, Ordering::Release);
     let tally = importing.await??;
     let used = world.settle(admin.id).await?;
     let rows = world.rows(admin.id).await?;
@@ -123,12 +132,13 @@ pub async fn an_import_survives_the_kill_of_every_server(suite: Arc<World>) -> a
         tally.duplicates
     );
     ensure!(lost == 0, "{lost} acknowledged rows are lost");
+    let wanted = i64::try_from(tally.rows)?;
     ensure!(
-        i64::try_from(ROWS)? == rows && rows == used,
-        "{rows} rows, {used} used, {ROWS} wanted"
+        wanted == rows && rows == used,
+        "{rows} rows, {used} used, {wanted} wanted"
     );
     ensure!(
-        kills.servers >= SERVICES.len(),
+        kills.servers == CYCLES * SERVICES.len(),
         "{} kills: not every server was killed",
         kills.servers
     );

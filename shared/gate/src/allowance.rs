@@ -12,6 +12,10 @@ use crate::Peers;
 
 const LONGEST_CALL: Duration = Duration::from_millis(900);
 const LONGEST_LIFE: Duration = Duration::from_secs(1);
+/// A slice is as large as the demand of this time.
+const AHEAD: Duration = Duration::from_millis(250);
+/// Demand is not judged by less than this.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 const WINDOW: Duration = Duration::from_secs(60);
 const MOST_WANTED: i64 = 10_000;
 const REMEMBERED_TENANTS: usize = 10_000;
@@ -31,7 +35,9 @@ struct Slot {
 struct State {
     left: i64,
     until: Option<Instant>,
-    /// Spent of the present slice, for the size of the next.
+    /// When the present slice came, how large it was and what is spent of it: the size of the next follows from them.
+    granted_at: Option<Instant>,
+    granted: i64,
     spent: i64,
     fallback: Option<Fallback>,
 }
@@ -107,11 +113,14 @@ impl State {
         true
     }
 
-    /// Twice the last slice when it was used up within its life, else as much as it served: slices follow the demand.
+    /// What the demand of late spends in [`AHEAD`], at most twice the last slice: a slice is used up long before it
+    /// ends, so that little is lost with it, and a single burst does not make a large one.
     fn next_want(&self, cost: i64) -> i64 {
-        let used_up = self.until.is_some_and(|until| Instant::now() < until);
-        let want = if used_up { self.spent * 2 } else { self.spent };
-        want.max(cost).min(MOST_WANTED)
+        let elapsed = self
+            .granted_at
+            .map_or(LONGEST_LIFE, |at| at.elapsed().clamp(SHORTEST_LOOK, LONGEST_LIFE));
+        let demand = self.spent * micros(AHEAD) / micros(elapsed);
+        demand.min(self.granted * 2).max(cost).min(MOST_WANTED)
     }
 
     fn refill(&mut self, answer: &AcquireAllowanceResponse, asked: Instant, cost: i64) -> Result<(), Fault> {
@@ -129,7 +138,7 @@ impl State {
         } else {
             answer.granted
         };
-        self.spent = 0;
+        (self.granted_at, self.granted, self.spent) = (Some(Instant::now()), answer.granted, 0);
         let log = self.fallback.take().map(|fallback| fallback.log).unwrap_or_default();
         self.fallback = Some(Fallback {
             per_minute: answer.fallback_per_minute,
@@ -175,4 +184,66 @@ fn rate_limited(limit: i64, retry: Duration) -> Fault {
 
 fn duration(wire: Option<&prost_types::Duration>) -> Duration {
     wire.and_then(|wire| Duration::try_from(*wire).ok()).unwrap_or_default()
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(granted: i64, limit: i64, fallback_per_minute: i64) -> AcquireAllowanceResponse {
+        AcquireAllowanceResponse {
+            granted,
+            life: prost_types::Duration::try_from(LONGEST_LIFE).ok(),
+            limit,
+            remaining: 0,
+            retry_after: None,
+            fallback_per_minute,
+        }
+    }
+
+    #[test]
+    fn a_slice_is_spent_once_and_not_after_its_life() {
+        let mut state = State::default();
+        assert!(!state.spend(1), "nothing was granted yet");
+        state
+            .refill(&slice(3, 100, 100), Instant::now(), 1)
+            .expect("one of three");
+        assert!(state.spend(2) && !state.spend(1), "three in all");
+        let late = Instant::now()
+            .checked_sub(LONGEST_LIFE)
+            .expect("a clock that runs for a second");
+        state
+            .refill(&slice(3, 100, 100), late, 1)
+            .expect_err("the answer came after the slice's life");
+    }
+
+    #[test]
+    fn slices_follow_the_demand_and_at_most_double() {
+        let mut state = State::default();
+        assert_eq!(state.next_want(1), 1);
+        state.refill(&slice(8, 100, 100), Instant::now(), 8).expect("granted");
+        assert_eq!(state.next_want(1), 16, "used up at once");
+        state.granted_at = Instant::now().checked_sub(LONGEST_LIFE);
+        assert_eq!(state.next_want(1), 2, "eight in a second are two in a quarter");
+        assert_eq!(state.next_want(10), 10, "never less than a call costs");
+    }
+
+    #[test]
+    fn without_the_authority_only_the_share_of_a_known_limit_is_spent() {
+        let gone = || Fault::unavailable("gone");
+        let mut state = State::default();
+        let unknown = state.fall_back(1, gone()).expect_err("no limit is known");
+        assert_eq!(unknown.reason(), ErrorReason::Unavailable);
+        state.refill(&slice(1, 100, 5), Instant::now(), 1).expect("granted");
+        for _ in 0..5 {
+            state.fall_back(1, gone()).expect("within the share");
+        }
+        let beyond = state.fall_back(1, gone()).expect_err("beyond the share");
+        assert_eq!(beyond.reason(), ErrorReason::RateLimited);
+        assert!(beyond.retry_delay().is_some_and(|wait| wait <= WINDOW));
+    }
 }

@@ -196,6 +196,7 @@ mod tests {
         let id = Uuid::now_v7();
         #[expect(clippy::disallowed_methods, reason = "units are counted below the verifier")]
         let slot = Slot::new(Tenant::for_background(onekeel_api::ClientId::new_v7(), "test"));
+        assert_eq!(slot.replace(1), (None, 1), "the first lease is small");
         slot.put(id, amount, Instant::now() + Duration::from_secs(60));
         (slot, id)
     }

@@ -1,6 +1,7 @@
 //! PostgreSQL and Redis of our own, on free ports, in a folder of their own, gone when dropped.
 
 mod account;
+mod given;
 mod install;
 mod postgres;
 mod process;
@@ -36,6 +37,9 @@ impl Backing {
     pub async fn start() -> anyhow::Result<Self> {
         let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let (database_url, redis_url) = (given("DATABASE_URL"), given("REDIS_URL"));
+        if let Some(url) = &database_url {
+            given::refuse_to_change_logins(url).await?;
+        }
         ensure_installed(database_url.is_none(), redis_url.is_none())?;
         let folder = open_folder()?;
         let postgres = match &database_url {

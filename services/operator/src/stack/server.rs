@@ -101,6 +101,10 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
     let program = program(settings.service)?;
     let secret = |name: &str| settings.secrets.join(name);
     let mut command = Command::new(&program);
+    // Nothing of the caller's own settings may change what runs; only the wish for other logs is passed on.
+    command
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "RUST_LOG"));
     command
         .env("LISTEN", format!("127.0.0.1:{}", settings.port))
         .env("DATABASE_URL", &settings.database_url)
@@ -115,7 +119,6 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
         .env("TENANT_ADDR", &settings.tenant)
         .env("REPLICAS", settings.replicas.to_string())
         .env("LOG_FORMAT", "text")
-        .env_remove("JWT_SECRET")
         .envs(settings.environment.iter().map(|(name, value)| (name, value)));
     Process::start(&format!("onekeel-{}", settings.service), command, &settings.log, None).await
 }
