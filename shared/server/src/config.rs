@@ -89,7 +89,7 @@ pub struct Config {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Share of calls that start a trace, 0 to 1; calls that belong to a sampled trace are always recorded.
-    #[arg(long, env = "TRACE_SAMPLE_RATIO", default_value_t = 0.01)]
+    #[arg(long, env = "TRACE_SAMPLE_RATIO", default_value_t = 0.01, value_parser = parse_share)]
     pub trace_sample_ratio: f64,
     /// Where Prometheus scrapes `/metrics`.
     #[arg(long, env = "METRICS_LISTEN", value_name = "ADDRESS")]
@@ -180,6 +180,11 @@ impl Config {
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
     }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }
 
 fn source<'a>(name: &'static str, value: Option<&'a Secret>, file: Option<&'a PathBuf>) -> SecretSource<'a> {
