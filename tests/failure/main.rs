@@ -1,5 +1,6 @@
 //! What survives: races for the last units, dropped calls, killed processes.
 mod cancelled;
+mod gone;
 mod killed;
 mod races;
 
@@ -13,6 +14,8 @@ fn main() -> ExitCode {
         races::sixteen_writers_over_two_processes_get_exactly_the_last_hundred,
         races::importers_and_writers_share_a_limit_to_the_unit,
         cancelled::calls_dropped_at_every_moment_leave_nothing_behind,
+        gone::without_redis_a_known_tenant_goes_on_within_its_share,
+        gone::without_the_authority_reads_go_on_and_creations_are_refused,
         killed::an_import_survives_the_kill_of_every_server,
     ];
     run_suite(&Plan::default().with("lead", 2).with("quota", 2), tests)

@@ -2,13 +2,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onekeel_api::quota::{ReserveItem, ReserveRequest, Resource};
+use onekeel_api::quota::{Lease, ReserveItem, ReserveRequest, Resource};
 use onekeel_api::{ClientId, ErrorReason, Fault, LeaseId};
 use onekeel_tenancy::Tenant;
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use crate::charge::Charge;
+use crate::detached::detached;
 use crate::settle::release;
 use crate::units::{ChargeRow, Slot};
 use crate::{Gate, Peers};
@@ -43,69 +44,72 @@ impl Leases {
         if let Some(row) = slot.take(resource, most) {
             return Ok(charge(row));
         }
-        let _flight = slot.flight.lock().await;
+        let flight = slot.flight.clone().lock_owned().await;
         if let Some(row) = slot.take(resource, most) {
             return Ok(charge(row));
         }
-        let (old, size) = slot.replace(most);
-        if let Some(old) = old {
-            tokio::spawn(release(self.peers.clone(), tenant.clone(), old));
-        }
-        self.reserve(&slot, resource, size).await?;
-        let row = slot.take(resource, most);
-        row.map(charge)
-            .ok_or_else(|| Fault::unavailable("the quota lease came too late; try again"))
-    }
-
-    /// One `Reserve`, repeated once with the same request id when its answer was lost.
-    async fn reserve(&self, slot: &Slot, resource: Resource, most: i64) -> Result<(), Fault> {
-        let item = ReserveItem {
-            resource: resource.into(),
-            min: 1,
-            max: most,
+        let (peers, own) = (self.peers.clone(), slot.clone());
+        let renewed = async move {
+            let _flight = flight;
+            renew(&peers, &own, resource, most).await?;
+            // Still alone: nobody else takes the units that this call waited for. Dropped here, they are given up.
+            let row = own.take(resource, most);
+            let row = row.ok_or_else(|| Fault::unavailable("the quota lease came too late; try again"))?;
+            Ok(Charge::new(row, own))
         };
-        let wish = ReserveRequest {
-            items: vec![item],
-            ttl: Some(prost_types::Duration {
-                seconds: LEASE_LIFE_SECONDS,
-                nanos: 0,
-            }),
-            request_id: Uuid::now_v7().to_string(),
-        };
-        // The lease's life counts from before the question: by this clock it never ends after QuotaService's.
-        let asked = Instant::now();
-        let mut answer = self.ask(&slot.tenant, wish.clone()).await;
-        if answer
-            .as_ref()
-            .is_err_and(|fault| fault.reason() == ErrorReason::Unavailable)
-        {
-            answer = self.ask(&slot.tenant, wish).await;
-        }
-        let lease = answer?
-            .into_iter()
-            .next()
-            .ok_or_else(|| Fault::internal("Reserve answered without a lease"))?;
-        let ttl = lease
-            .ttl
-            .and_then(|ttl| Duration::try_from(ttl).ok())
-            .unwrap_or_default();
-        metrics::counter!("onekeel_quota_leases_total", "resource" => resource.name()).increment(1);
-        slot.put(
-            LeaseId::parse("id", &lease.id).map_err(Fault::internal)?.uuid(),
-            lease.amount,
-            asked + ttl / 2,
-        );
-        Ok(())
+        // A dropped call leaves its lease to the next one, and not to the sweeper.
+        detached(renewed).await
     }
+}
 
-    async fn ask(&self, tenant: &Tenant, wish: ReserveRequest) -> Result<Vec<onekeel_api::quota::Lease>, Fault> {
-        let request = self.peers.request(tenant, wish, LONGEST_RESERVE)?;
-        let answer = self.peers.quota().reserve(request).await;
-        Ok(answer
-            .map_err(|status| Fault::from_status(&status))?
-            .into_inner()
-            .leases)
+/// Puts a new lease into the slot; gives the old one back.
+async fn renew(peers: &Peers, slot: &Slot, resource: Resource, most: i64) -> Result<(), Fault> {
+    let (old, size) = slot.replace(most);
+    if let Some(old) = old {
+        tokio::spawn(release(peers.clone(), slot.tenant.clone(), old));
     }
+    let item = ReserveItem {
+        resource: resource.into(),
+        min: 1,
+        max: size,
+    };
+    let wish = ReserveRequest {
+        items: vec![item],
+        ttl: Some(prost_types::Duration {
+            seconds: LEASE_LIFE_SECONDS,
+            nanos: 0,
+        }),
+        request_id: Uuid::now_v7().to_string(),
+    };
+    // The lease's life counts from before the question: by this clock it never ends after QuotaService's.
+    let asked = Instant::now();
+    let mut answer = ask(peers, slot, wish.clone()).await;
+    // Its answer may have been lost on the way: the same request id finds the lease again.
+    if answer
+        .as_ref()
+        .is_err_and(|fault| fault.reason() == ErrorReason::Unavailable)
+    {
+        answer = ask(peers, slot, wish).await;
+    }
+    let lease = answer?.into_iter().next();
+    let lease = lease.ok_or_else(|| Fault::internal("Reserve answered without a lease"))?;
+    let ttl = lease
+        .ttl
+        .and_then(|ttl| Duration::try_from(ttl).ok())
+        .unwrap_or_default();
+    metrics::counter!("onekeel_quota_leases_total", "resource" => resource.name()).increment(1);
+    let id = LeaseId::parse("id", &lease.id).map_err(Fault::internal)?;
+    slot.put(id.uuid(), lease.amount, asked + ttl / 2);
+    Ok(())
+}
+
+async fn ask(peers: &Peers, slot: &Slot, wish: ReserveRequest) -> Result<Vec<Lease>, Fault> {
+    let request = peers.request(&slot.tenant, wish, LONGEST_RESERVE)?;
+    let answer = peers.quota().reserve(request).await;
+    Ok(answer
+        .map_err(|status| Fault::from_status(&status))?
+        .into_inner()
+        .leases)
 }
 
 impl Gate {

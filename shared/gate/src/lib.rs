@@ -6,9 +6,11 @@ mod admission;
 mod allowance;
 mod charge;
 mod context;
+mod detached;
 mod lease;
 mod peers;
 mod settle;
+mod slice;
 mod units;
 
 pub use admission::{Admission, AdmissionLayer};

@@ -1,5 +1,5 @@
 //! The units of an open lease: which are taken, which came back, how large the next lease shall be. No I/O here.
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use onekeel_api::quota::Resource;
@@ -41,7 +41,7 @@ pub(crate) struct Slot {
     pub(crate) tenant: Tenant,
     state: Mutex<State>,
     /// Held while a new lease is asked for, so that one call asks for all.
-    pub(crate) flight: tokio::sync::Mutex<()>,
+    pub(crate) flight: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -68,7 +68,7 @@ impl Slot {
         Self {
             tenant,
             state: Mutex::default(),
-            flight: tokio::sync::Mutex::default(),
+            flight: Arc::default(),
         }
     }
 

@@ -40,6 +40,15 @@ impl Backing {
         if let Some(url) = &database_url {
             given::refuse_to_change_logins(url).await?;
         }
+        Self::start_missing(database_url, redis_url).await
+    }
+
+    /// Starts both, whatever the environment names: for those who want to kill them.
+    pub async fn start_private() -> anyhow::Result<Self> {
+        Self::start_missing(None, None).await
+    }
+
+    async fn start_missing(database_url: Option<String>, redis_url: Option<String>) -> anyhow::Result<Self> {
         ensure_installed(database_url.is_none(), redis_url.is_none())?;
         let folder = open_folder()?;
         let postgres = match &database_url {

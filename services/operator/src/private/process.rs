@@ -72,6 +72,9 @@ impl Process {
 
     /// Kills with SIGKILL and waits for the end.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
+        if !self.is_running() {
+            return Ok(());
+        }
         Ok(self.child.kill().await?)
     }
 
