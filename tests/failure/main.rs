@@ -1,5 +1,6 @@
 //! What survives: races for the last units, dropped calls, killed processes.
 mod cancelled;
+mod fence;
 mod gone;
 mod killed;
 mod races;
@@ -11,6 +12,8 @@ use onekeel_tests::{run_suite, tests};
 
 fn main() -> ExitCode {
     let tests = tests![
+        fence::the_database_refuses_what_a_lease_does_not_cover,
+        fence::a_retried_reservation_finds_its_leases_again,
         races::sixteen_writers_over_two_processes_get_exactly_the_last_hundred,
         races::importers_and_writers_share_a_limit_to_the_unit,
         cancelled::calls_dropped_at_every_moment_leave_nothing_behind,
