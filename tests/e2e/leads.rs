@@ -179,3 +179,12 @@ pub async fn an_import_answers_every_row(world: Arc<World>) -> anyhow::Result<()
     );
     Ok(())
 }
+
+pub async fn a_message_that_is_too_large_is_refused_for_good(world: Arc<World>) -> anyhow::Result<()> {
+    let member = world.member("enterprise").await?;
+    let mut large = lead_named("large");
+    large.company = "x".repeat(5 << 20);
+    let fault = is(member.import(vec![large]).await, ErrorReason::InvalidArgument)?;
+    ensure!(fault.violations()[0].0 == "leads", "{:?}", fault.violations());
+    Ok(())
+}

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         leads::an_old_etag_is_refused_and_nothing_changes,
         leads::pages_show_every_lead_once,
         leads::an_import_answers_every_row,
+        leads::a_message_that_is_too_large_is_refused_for_good,
         limits::an_import_stops_exactly_at_the_limit_and_goes_on_after_an_upgrade,
         limits::a_deleted_lead_makes_room_for_another,
         limits::a_plan_below_what_is_in_use_is_refused_with_each_excess,

@@ -1,5 +1,6 @@
 //! Many writers, few units.
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
@@ -8,11 +9,19 @@ use onekeel_tenancy::Role;
 use onekeel_tests::{Member, World, lead_named};
 
 const WRITERS: usize = 16;
+const LONGEST_RACE: Duration = Duration::from_secs(120);
 /// Rounds of the race; each has a tenant of its own.
 const ROUNDS: usize = 5;
 
-/// Creates leads until the limit refuses; returns how many were acknowledged.
+/// As [`write`], but not for ever.
 async fn write_until_full(member: Member, writer: usize) -> anyhow::Result<i64> {
+    tokio::time::timeout(LONGEST_RACE, write(member, writer))
+        .await
+        .context("the limit neither admits nor refuses")?
+}
+
+/// Creates leads until the limit refuses; returns how many were acknowledged.
+async fn write(member: Member, writer: usize) -> anyhow::Result<i64> {
     let mut created = 0;
     for number in 0.. {
         match member.create(lead_named(&format!("w{writer}-{number}"))).await {

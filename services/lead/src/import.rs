@@ -7,7 +7,7 @@ use onekeel_api::{ErrorReason, Fault, LeadId, Violations};
 use onekeel_gate::{Charge, Gate};
 use onekeel_store::{Store, TenantTx};
 use onekeel_tenancy::Tenant;
-use tonic::Streaming;
+use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use crate::fields::Fields;
@@ -50,8 +50,7 @@ impl Import {
 
     /// Reads the stream to its end and answers every row. What was created stays, also when the stream breaks off.
     pub async fn run(mut self, mut stream: Streaming<ImportLeadsRequest>) -> Result<ImportLeadsResponse, Fault> {
-        let broken = |status| Fault::unavailable("the stream broke off").cause(status);
-        while let Some(message) = stream.message().await.map_err(broken)? {
+        while let Some(message) = stream.message().await.map_err(unreadable)? {
             if message.leads.len() > MOST_ROWS_A_MESSAGE {
                 return Err(Fault::invalid("leads", "must be at most 1,000 rows in a message"));
             }
@@ -217,6 +216,14 @@ impl Import {
             results: self.results,
         }
     }
+}
+
+/// A message that is too large stays so when it is sent again; anything else may have been the connection.
+fn unreadable(status: Status) -> Fault {
+    if status.code() == Code::OutOfRange {
+        return Fault::invalid("leads", "a message must be at most 4 MiB; send fewer rows in each").cause(status);
+    }
+    Fault::unavailable("the stream broke off").cause(status)
 }
 
 /// Takes up to `most` rows out of `rows`, in order, no two with one e-mail address or external id; the later of two
