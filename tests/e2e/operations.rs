@@ -199,7 +199,7 @@ pub async fn migrations_run_twice_at_once(world: Arc<World>) -> anyhow::Result<(
 }
 
 async fn grpcurl(arguments: &[&str]) -> anyhow::Result<String> {
-    let program = std::env::var("GRPCURL").context("GRPCURL names no program")?;
+    let program = onekeel_tests::tool("grpcurl").context("the tests were started without grpcurl")?;
     let (good, text) = output(Command::new(program).arg("-plaintext").args(arguments)).await?;
     ensure!(good, "grpcurl {arguments:?}: {text}");
     Ok(text)

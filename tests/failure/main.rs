@@ -12,14 +12,14 @@ use onekeel_tests::{run_suite, tests};
 
 fn main() -> ExitCode {
     let tests = tests![
-        fence::the_database_refuses_what_a_lease_does_not_cover,
-        fence::a_retried_reservation_finds_its_leases_again,
-        races::sixteen_writers_over_two_processes_get_exactly_the_last_hundred,
-        races::importers_and_writers_share_a_limit_to_the_unit,
-        cancelled::calls_dropped_at_every_moment_leave_nothing_behind,
-        gone::without_redis_a_known_tenant_goes_on_within_its_share,
-        gone::without_the_authority_reads_go_on_and_creations_are_refused,
-        killed::an_import_survives_the_kill_of_every_server,
+        fence::the_database_refuses_what_a_lease_does_not_cover;
+        fence::a_retried_reservation_finds_its_leases_again;
+        races::sixteen_writers_over_two_processes_get_exactly_the_last_hundred;
+        races::importers_and_writers_share_a_limit_to_the_unit;
+        cancelled::calls_dropped_at_every_moment_leave_nothing_behind;
+        gone::without_redis_a_known_tenant_goes_on_within_its_share;
+        gone::without_the_authority_reads_go_on_and_creations_are_refused;
+        killed::an_import_survives_the_kill_of_every_server;
     ];
     run_suite(&Plan::default().with("lead", 2).with("quota", 2), tests)
 }

@@ -9,5 +9,5 @@ mod world;
 
 pub use clients::{Member, lead_named};
 pub use contract::{fault_of, is, methods, same_refusal};
-pub use run::{Body, Test, run_suite};
+pub use run::{Body, Test, run_suite, tool};
 pub use world::World;

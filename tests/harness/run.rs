@@ -1,4 +1,6 @@
 //! Runs a suite: its tests as libtest would, with a stack that is started before and ended after them.
+use std::fmt::Write;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,22 +17,46 @@ pub type Body = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 pub struct Test {
     /// Name of the function.
     pub name: &'static str,
-    /// Whether it needs the real grpcurl.
-    pub needs_grpcurl: bool,
+    /// Real programs that it needs, by their names in [`tool`].
+    pub tools: &'static [&'static str],
     /// The body.
     pub body: fn(Arc<World>) -> Body,
 }
 
-/// Makes [`Test`]s of async functions.
+/// Makes [`Test`]s of async functions; `with helm` behind one names a program that it needs.
 #[macro_export]
 macro_rules! tests {
-    ($($($path:ident)::+),* $(,)?) => {
+    ($($($path:ident)::+ $(with $($tool:ident),+)?);* $(;)?) => {
         vec![$($crate::Test {
             name: stringify!($($path)::+),
-            needs_grpcurl: stringify!($($path)::+).contains("grpcurl"),
+            tools: &[$($(stringify!($tool)),+)?],
             body: |world| Box::pin($($path)::+(world)),
         }),*]
     };
+}
+
+/// Where `cargo onekeel test` found the program `name`.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    std::env::var_os(format!("ONEKEEL_TOOL_{}", name.to_uppercase())).map(PathBuf::from)
+}
+
+/// Where the names of tests that do not run are written, for the summary of `cargo onekeel test`.
+const NOT_RUN: &str = "ONEKEEL_NOT_RUN_FILE";
+
+/// A test whose program is missing is named, never passed over in silence.
+fn report_missing(tests: &[Test]) -> std::io::Result<()> {
+    let mut lines = String::new();
+    for test in tests {
+        let missing: Vec<_> = test.tools.iter().filter(|name| tool(name).is_none()).copied().collect();
+        if !missing.is_empty() {
+            writeln!(lines, "{} (for want of {})", test.name, missing.join(", ")).expect("a string takes it");
+        }
+    }
+    let Some(file) = std::env::var_os(NOT_RUN) else {
+        return Ok(());
+    };
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
+    std::io::Write::write_all(&mut file, lines.as_bytes())
 }
 
 /// Starts a stack by `plan`, runs the tests, ends the stack.
@@ -42,6 +68,9 @@ pub fn run_suite(plan: &Plan, tests: Vec<Test>) -> ExitCode {
     };
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(tests, &runtime, None)).exit_code();
+    }
+    if let Err(error) = report_missing(&tests) {
+        return fail(&error.into());
     }
     let world = match runtime.block_on(World::start(plan)) {
         Ok(world) => Arc::new(world),
@@ -61,13 +90,14 @@ pub fn run_suite(plan: &Plan, tests: Vec<Test>) -> ExitCode {
 fn trials(tests: Vec<Test>, runtime: &Arc<tokio::runtime::Runtime>, world: Option<&Arc<World>>) -> Vec<Trial> {
     let trial = |test: Test| {
         let (runtime, world) = (runtime.clone(), world.cloned());
+        let missing = test.tools.iter().any(|name| tool(name).is_none());
         let body = move || {
             let world = world.ok_or("no stack is running")?;
             runtime
                 .block_on((test.body)(world))
                 .map_err(|error| Failed::from(format!("{error:?}")))
         };
-        Trial::test(test.name, body).with_ignored_flag(test.needs_grpcurl)
+        Trial::test(test.name, body).with_ignored_flag(missing)
     };
     tests.into_iter().map(trial).collect()
 }

@@ -13,16 +13,16 @@ use onekeel_tests::{run_suite, tests};
 
 fn main() -> ExitCode {
     let tests = tests![
-        methods::every_method_keeps_tenants_apart,
-        oracles::a_page_token_of_another_tenant_is_refused,
-        oracles::a_request_id_of_another_tenant_finds_nothing,
-        oracles::what_is_unique_is_unique_in_its_tenant,
-        catalogue::every_table_has_its_wall,
-        catalogue::a_dropped_policy_is_found_and_stops_the_servers,
-        catalogue::a_second_policy_is_found,
-        catalogue::a_table_without_a_tenant_is_found,
-        catalogue::a_services_login_sees_only_the_tenant_that_is_set,
-        connections::a_pool_of_one_never_carries_a_tenant_over,
+        methods::every_method_keeps_tenants_apart;
+        oracles::a_page_token_of_another_tenant_is_refused;
+        oracles::a_request_id_of_another_tenant_finds_nothing;
+        oracles::what_is_unique_is_unique_in_its_tenant;
+        catalogue::every_table_has_its_wall;
+        catalogue::a_dropped_policy_is_found_and_stops_the_servers;
+        catalogue::a_second_policy_is_found;
+        catalogue::a_table_without_a_tenant_is_found;
+        catalogue::a_services_login_sees_only_the_tenant_that_is_set;
+        connections::a_pool_of_one_never_carries_a_tenant_over;
     ];
     run_suite(&Plan::default(), tests)
 }

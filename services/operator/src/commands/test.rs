@@ -1,5 +1,5 @@
 //! `onekeel test`
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -11,6 +11,17 @@ use super::{build_servers, cargo};
 
 /// When set, tests whose tool is missing fail the run instead of being named in the summary.
 const REQUIRE_TOOLS: &str = "ONEKEEL_REQUIRE_TOOLS";
+
+/// A program of others that some tests run, and how a person gets it.
+struct Tool {
+    name: &'static str,
+    install: &'static str,
+}
+
+const TOOLS: [Tool; 1] = [Tool {
+    name: "grpcurl",
+    install: "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
+}];
 
 /// Runs the tests on a private PostgreSQL and Redis, or on those that DATABASE_URL and REDIS_URL name.
 #[derive(Args)]
@@ -33,64 +44,96 @@ enum Suite {
     Failure,
 }
 
+/// The suites that need running servers, in the order in which they run.
+const SUITES: [(Suite, &str); 4] = [
+    (Suite::Rules, "rules"),
+    (Suite::E2e, "e2e"),
+    (Suite::Isolation, "isolation"),
+    (Suite::Failure, "failure"),
+];
+
 impl Test {
     pub async fn run(self) -> anyhow::Result<()> {
         let wanted = |suite: Suite| self.suite.is_none_or(|only| only == suite);
+        let tools = Found::look()?;
         build_servers().await?;
         let backing = Backing::start().await?;
-        let passwords: Vec<(String, String)> = SERVICES
-            .into_iter()
-            .map(|service| (password_variable(service), random_secret()))
-            .collect();
-        let grpcurl = find_grpcurl();
+        let folder = tempfile::tempdir()?;
+        let not_run = folder.path().join("not-run");
         let mut environment = vec![
-            ("DATABASE_URL", backing.database_url.as_str()),
-            ("REDIS_URL", backing.redis_url.as_str()),
+            ("DATABASE_URL".to_owned(), backing.database_url.clone()),
+            ("REDIS_URL".to_owned(), backing.redis_url.clone()),
+            ("ONEKEEL_NOT_RUN_FILE".to_owned(), not_run.display().to_string()),
         ];
-        environment.extend(passwords.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let program = grpcurl.as_ref().map(|path| path.display().to_string());
-        if let Some(program) = &program {
-            environment.push(("GRPCURL", program));
-        } else if std::env::var_os(REQUIRE_TOOLS).is_some() {
-            bail!("grpcurl is not there, and {REQUIRE_TOOLS} is set");
-        }
+        environment.extend(SERVICES.map(|service| (password_variable(service), random_secret())));
+        environment.extend(tools.environment());
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         if wanted(Suite::Unit) {
-            cargo(
-                &["test", "--quiet", "--workspace", "--exclude", "onekeel-tests"],
-                &environment,
-            )
-            .await?;
-        }
-        let suites = [
-            (Suite::Rules, "rules"),
-            (Suite::E2e, "e2e"),
-            (Suite::Isolation, "isolation"),
-            (Suite::Failure, "failure"),
-        ];
-        for (_, name) in suites.into_iter().filter(|(suite, _)| wanted(*suite)) {
-            println!("== {name}");
-            let ignored = program.is_some().then_some("--include-ignored");
-            let mut line = vec!["test", "--quiet", "--package", "onekeel-tests", "--test", name, "--"];
-            line.extend(ignored);
+            println!("== unit");
+            let line = ["test", "--quiet", "--workspace", "--exclude", "onekeel-tests"];
             cargo(&line, &environment).await?;
         }
-        match program {
-            Some(program) => println!("all tests passed; grpcurl: {program}"),
-            None => println!(
-                "all tests that ran passed; NOT RUN, for want of grpcurl: the_real_grpcurl_lists_describes_and_calls\n\
-                 install it: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest"
-            ),
+        for (_, name) in SUITES.into_iter().filter(|(suite, _)| wanted(*suite)) {
+            println!("== {name}");
+            let line = ["test", "--quiet", "--package", "onekeel-tests", "--test", name];
+            cargo(&line, &environment).await?;
         }
+        tools.summarise(&not_run);
         Ok(())
     }
 }
 
+/// Tools with the places where they were found.
+struct Found(Vec<(Option<PathBuf>, Tool)>);
+
+impl Found {
+    fn look() -> anyhow::Result<Self> {
+        let look = |tool: Tool| (find(tool.name), tool);
+        let found = Self(TOOLS.into_iter().map(look).collect());
+        let missing = found.0.iter().find(|(place, _)| place.is_none());
+        if let (Some((_, tool)), true) = (missing, std::env::var_os(REQUIRE_TOOLS).is_some()) {
+            bail!(
+                "{} is not there, and {REQUIRE_TOOLS} is set; install it: {}",
+                tool.name,
+                tool.install
+            );
+        }
+        Ok(found)
+    }
+
+    fn environment(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().filter_map(|(place, tool)| {
+            let name = format!("ONEKEEL_TOOL_{}", tool.name.to_uppercase());
+            Some((name, place.as_ref()?.display().to_string()))
+        })
+    }
+
+    fn summarise(&self, not_run: &Path) {
+        let not_run = std::fs::read_to_string(not_run).unwrap_or_default();
+        println!("== summary");
+        for (place, tool) in &self.0 {
+            match place {
+                Some(place) => println!("{}: {}", tool.name, place.display()),
+                None => println!("{} is missing; install it: {}", tool.name, tool.install),
+            }
+        }
+        if not_run.is_empty() {
+            println!("all tests passed");
+        } else {
+            println!("all tests that ran passed; NOT RUN:\n{not_run}");
+        }
+    }
+}
+
 /// On the PATH, or where `go install` puts it.
-fn find_grpcurl() -> Option<PathBuf> {
+fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go/bin"));
     std::env::split_paths(&path)
         .chain(home)
-        .map(|folder| folder.join("grpcurl"))
+        .map(|folder| folder.join(name))
         .find(|program| program.is_file())
 }
