@@ -1,6 +1,6 @@
 //! The rules of a lead's fields, each stated in the contract and checked here only.
-use onekeel_api::Violations;
 use onekeel_api::lead::{Lead, LeadStatus};
+use onekeel_api::{Violations, is_text};
 use phonenumber::country::Id::US;
 use phonenumber::{Mode, parse};
 
@@ -29,8 +29,6 @@ pub(crate) struct Fields {
 impl Fields {
     /// Checks a lead as it came; violations name the fields below `path` (`lead.` or nothing).
     pub fn check(lead: Lead, path: &str, wrong: &mut Violations) -> Self {
-        let mut rule =
-            |ok: bool, field: &str, description: &str| wrong.check(ok, &format!("{path}{field}"), description);
         for (field, text, longest) in [
             ("first_name", &lead.first_name, 100),
             ("last_name", &lead.last_name, 100),
@@ -39,9 +37,10 @@ impl Fields {
             ("external_id", &lead.external_id, 100),
             ("phone_raw", &lead.phone_raw, LONGEST_PHONE),
         ] {
-            let description = format!("must be at most {longest} characters, none of them a control character");
-            rule(is_text(text, longest), field, &description);
+            wrong.text(&format!("{path}{field}"), text, 0..=longest);
         }
+        let mut rule =
+            |ok: bool, field: &str, description: &str| wrong.check(ok, &format!("{path}{field}"), description);
         let email = lead.email.trim().to_lowercase();
         let shaped = email.len() <= LONGEST_EMAIL && email_address::EmailAddress::is_valid(&email);
         let description = "must be an e-mail address of at most 254 characters, for example ann@example.com";
@@ -102,10 +101,6 @@ fn kept_status(status: LeadStatus) -> i16 {
 
 fn present(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
-}
-
-fn is_text(text: &str, longest: usize) -> bool {
-    text.chars().count() <= longest && !text.chars().any(char::is_control)
 }
 
 /// The number in E.164; a national number is read as North American. `None` where it is no possible number.

@@ -2,7 +2,7 @@
 use std::collections::HashSet;
 
 use onekeel_api::Fault;
-use onekeel_gate::ChargeRow;
+use onekeel_gate::{ChargeRow, write_charge};
 use onekeel_store::{DbResult, TenantTx};
 use uuid::Uuid;
 
@@ -98,22 +98,8 @@ pub(crate) async fn insert_all(
         name
     );
     let written = written.fetch_all(tx.conn()).await.db()?;
-    if !written.is_empty() {
-        let charge = charge.first(i64::try_from(written.len()).map_err(Fault::internal)?);
-        sqlx::query!(
-            "insert into quota.charges (client_id, reservation_id, first_unit, units, resource, of)
-            values ($1, $2, $3, $4, $5, $6)",
-            client,
-            charge.lease_id,
-            charge.first_unit,
-            charge.units,
-            charge.resource.name(),
-            charge.of
-        )
-        .execute(tx.conn())
-        .await
-        .db()?;
-    }
+    let units = i64::try_from(written.len()).map_err(Fault::internal)?;
+    write_charge(tx, charge.first(units)).await?;
     Ok(written.into_iter().collect())
 }
 

@@ -1,7 +1,7 @@
 //! A lead: how it comes in, how it stands in the database, how it goes out.
 use chrono::{DateTime, Utc};
 use onekeel_api::lead::{CreateLeadRequest, Lead};
-use onekeel_api::{ErrorReason, Fault, LeadId, Violations, timestamp};
+use onekeel_api::{Fault, LeadId, Violations, timestamp};
 use uuid::Uuid;
 
 use crate::fields::Fields;
@@ -21,9 +21,7 @@ impl TryFrom<CreateLeadRequest> for NewLead {
         let lead = request.lead.ok_or_else(|| Fault::invalid("lead", "is required"))?;
         let mut wrong = Violations::new();
         let fields = Fields::check(lead, "lead.", &mut wrong);
-        let request_id = Uuid::try_parse(&request.request_id).ok();
-        let readable = request.request_id.is_empty() || request_id.is_some();
-        wrong.check(readable, "request_id", "must be a UUID, or empty");
+        let request_id = wrong.optional_uuid("request_id", &request.request_id);
         wrong.into_result()?;
         Ok(Self {
             id: LeadId::new_v7(),
@@ -73,20 +71,4 @@ impl From<LeadRow> for Lead {
             etag: row.version.to_string(),
         }
     }
-}
-
-/// The version that an etag names; `None` for an empty one. A malformed etag is a wrong one.
-pub(crate) fn version(etag: &str) -> Result<Option<i64>, Fault> {
-    if etag.is_empty() {
-        return Ok(None);
-    }
-    etag.parse().map(Some).map_err(|_| etag_mismatch())
-}
-
-/// The lead changed since the caller read it.
-pub(crate) fn etag_mismatch() -> Fault {
-    Fault::new(
-        ErrorReason::EtagMismatch,
-        "the lead changed since it was read; read it again and repeat the change",
-    )
 }

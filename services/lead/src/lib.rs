@@ -1,6 +1,8 @@
 //! LeadService: a tenant's leads, each charged against the plan in the transaction that writes it.
 
+mod batch;
 mod fields;
+mod filter;
 mod import;
 mod import_repo;
 mod lead;

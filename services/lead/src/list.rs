@@ -1,98 +1,120 @@
-//! Pages of leads, newest first, by keyset: the cost of a page does not grow with its place.
-use onekeel_api::lead::{LeadStatus, ListLeadsRequest, ListLeadsResponse};
-use onekeel_api::{Fault, PageKey};
-use onekeel_store::{DbResult, Store, TenantTx};
+//! Pages of leads by keyset: the cost of a page does not grow with its place.
+use chrono::{DateTime, Utc};
+use onekeel_api::lead::{ListLeadsRequest, ListLeadsResponse};
+use onekeel_api::{Fault, Page, PageKey};
+use onekeel_store::{Single, Store};
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
 
+use crate::filter::Filter;
 use crate::lead::LeadRow;
 
-const DEFAULT_SIZE: i32 = 50;
-const LARGEST_SIZE: i32 = 1000;
-
-/// A checked wish for a page.
-pub(crate) struct Page {
-    size: i64,
-    status: Option<i16>,
-    scope: String,
-    after: Option<Uuid>,
+/// In which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Order {
+    /// By the time of the last change, and not by that of the creation.
+    by_update_time: bool,
+    descending: bool,
 }
 
-impl Page {
-    /// Reads the wish; a token of another tenant or another filter is `INVALID_ARGUMENT`.
-    pub fn new(request: &ListLeadsRequest, key: &PageKey, tenant: &Tenant) -> Result<Self, Fault> {
-        let size = match request.page_size {
-            0 => DEFAULT_SIZE,
-            size if size < 0 => return Err(Fault::invalid("page_size", "must not be negative")),
-            size => size.min(LARGEST_SIZE),
-        };
-        let status = LeadStatus::try_from(request.status);
-        let status = status.map_err(|_| Fault::invalid("status", "must be a status of the contract"))?;
-        let scope = format!("ListLeads?status={}", i32::from(status));
-        let after = match request.page_token.as_str() {
-            "" => None,
-            token => {
-                let position = key.open(tenant.id(), &scope, token)?;
-                Some(Uuid::from_slice(&position).map_err(Fault::internal)?)
+impl Order {
+    fn read(text: &str) -> Result<Self, Fault> {
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let (by_update_time, descending) = match words[..] {
+            [] | ["create_time", "desc"] => (false, true),
+            ["create_time"] | ["create_time", "asc"] => (false, false),
+            ["update_time", "desc"] => (true, true),
+            ["update_time"] | ["update_time", "asc"] => (true, false),
+            _ => {
+                let description = "must be create_time desc, create_time, update_time desc or update_time";
+                return Err(Fault::invalid("order_by", description));
             }
         };
         Ok(Self {
-            size: size.into(),
-            status: (status != LeadStatus::Unspecified).then(|| i16::try_from(i32::from(status)).unwrap_or_default()),
-            scope,
-            after,
+            by_update_time,
+            descending,
         })
+    }
+
+    /// Where a lead stands in this order, in a page token: its id, behind its time where that counts. Ids of version 7
+    /// are in the order of creation.
+    fn position(self, row: &LeadRow) -> Vec<u8> {
+        let time = self
+            .by_update_time
+            .then(|| row.updated_at.timestamp_micros().to_be_bytes());
+        time.into_iter().flatten().chain(row.id.into_bytes()).collect()
+    }
+
+    fn after(self, page: &Page) -> Result<Option<(DateTime<Utc>, Uuid)>, Fault> {
+        let Some(position) = page.after() else {
+            return Ok(None);
+        };
+        let (time, id) = position.split_at(if self.by_update_time { 8 } else { 0 });
+        let micros = time.try_into().map(i64::from_be_bytes).unwrap_or_default();
+        let time = DateTime::from_timestamp_micros(micros);
+        let time = time.ok_or_else(|| Fault::internal("a page token of ours holds no time"))?;
+        Ok(Some((time, Uuid::from_slice(id).map_err(Fault::internal)?)))
     }
 }
 
-/// One page, and the token of the next if there is one.
+/// One page, and the token of the next if there is one. A token of another tenant, filter or order is
+/// `INVALID_ARGUMENT`.
 pub(crate) async fn list(
     store: &Store,
     key: &PageKey,
     tenant: &Tenant,
-    page: Page,
+    wish: &ListLeadsRequest,
 ) -> Result<ListLeadsResponse, Fault> {
-    let read = async |tx: &mut TenantTx| read(tx, &page).await;
-    let mut rows = store.run(tenant, "list_leads", read).await?;
-    let most = usize::try_from(page.size).map_err(Fault::internal)?;
-    let more = rows.len() > most;
-    rows.truncate(most);
-    let last = rows.last().filter(|_| more);
-    let next_page_token = last
-        .map(|row| key.sign(tenant.id(), &page.scope, row.id.as_bytes()))
-        .unwrap_or_default();
+    let filter = Filter::read(&wish.filter)?.and_status(wish.status)?;
+    let order = Order::read(&wish.order_by)?;
+    let scope = format!("ListLeads?{filter:?}&{order:?}");
+    let page = key.page(tenant.id(), scope, wish.page_size, &wish.page_token)?;
+    let (after_time, after_id) = order.after(&page)?.unzip();
+    let read = async |single: &mut Single| {
+        let client = single.client_id();
+        sqlx::query_as!(
+            LeadRow,
+            r#"select id as "id!", first_name as "first_name!", last_name as "last_name!", email, phone, phone_raw,
+                company as "company!", source as "source!", status as "status!", score as "score!", tags as "tags!",
+                external_id, version as "version!", created_at as "created_at!", updated_at as "updated_at!"
+            from lead.list_leads($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
+            client,
+            filter.status,
+            filter.source.as_deref(),
+            filter.email.as_deref(),
+            filter.phone.as_deref(),
+            filter.external_id.as_deref(),
+            filter.updated_from,
+            filter.updated_before,
+            order.by_update_time,
+            order.descending,
+            after_time,
+            after_id,
+            page.rows()
+        )
+        .fetch_all(single.conn())
+        .await
+    };
+    let rows = store.one(tenant, "list_leads", read).await?;
+    let (rows, next_page_token) = page.finish(rows, |row| order.position(row));
     Ok(ListLeadsResponse {
         leads: rows.into_iter().map(Into::into).collect(),
         next_page_token,
     })
 }
 
-/// One row more than the page, to know whether another follows. Two statements, so that each has its own index.
-async fn read(tx: &mut TenantTx, page: &Page) -> Result<Vec<LeadRow>, Fault> {
-    let client = tx.client_id();
-    let after = page.after.unwrap_or(Uuid::max());
-    let Some(status) = page.status else {
-        let rows = sqlx::query_as!(
-            LeadRow,
-            "select id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags,
-                external_id, version, created_at, updated_at
-            from lead.leads where client_id = $1 and id < $2 and deleted_at is null order by id desc limit $3",
-            client,
-            after,
-            page.size + 1
-        );
-        return rows.fetch_all(tx.conn()).await.db();
-    };
-    let rows = sqlx::query_as!(
-        LeadRow,
-        "select id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags,
-            external_id, version, created_at, updated_at
-        from lead.leads where client_id = $1 and status = $2 and id < $3 and deleted_at is null
-        order by id desc limit $4",
-        client,
-        status,
-        after,
-        page.size + 1
-    );
-    rows.fetch_all(tx.conn()).await.db()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_one_of_four() {
+        let order = |text| Order::read(text).map(|order| (order.by_update_time, order.descending));
+        assert_eq!(order("").expect("the default"), (false, true));
+        assert_eq!(order(" update_time  desc ").expect("an order"), (true, true));
+        assert_eq!(order("create_time").expect("an order"), (false, false));
+        for bad in ["name", "create_time descending", "create_time, update_time"] {
+            assert_eq!(order(bad).expect_err(bad).violations()[0].0, "order_by");
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! The SQL of leads, one at a time.
-use onekeel_api::{Fault, LeadId};
-use onekeel_gate::ChargeRow;
+use onekeel_api::quota::Resource;
+use onekeel_api::{Etag, Fault, LeadId};
+use onekeel_gate::{ChargeRow, write_charge, write_release};
 use onekeel_store::{DbResult, Single, TenantTx};
 use uuid::Uuid;
 
 use crate::fields::Fields;
-use crate::lead::{LeadRow, NewLead, etag_mismatch};
+use crate::lead::{LeadRow, NewLead};
 
 /// What a broken constraint of `lead.leads` tells the caller.
 pub(crate) fn constraint(name: &str) -> Option<Fault> {
@@ -145,12 +146,25 @@ pub(crate) async fn update(tx: &mut TenantTx, id: LeadId, fields: &Fields) -> Re
     .on_constraint(constraint)
 }
 
-/// Deletes the lead for its users and gives its unit back: first the row, then a release for exactly what was hit.
-pub(crate) async fn delete(tx: &mut TenantTx, id: LeadId, version: Option<i64>) -> Result<(), Fault> {
-    let row = lock(tx, id).await?;
-    if version.is_some_and(|version| version != row.version) {
-        return Err(etag_mismatch());
-    }
+/// Several living leads, in no order.
+pub(crate) async fn find_all(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<LeadRow>, Fault> {
+    let client = tx.client_id();
+    sqlx::query_as!(
+        LeadRow,
+        "select id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
+            version, created_at, updated_at
+        from lead.leads where client_id = $1 and id = any($2) and deleted_at is null",
+        client,
+        ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .db()
+}
+
+/// Deletes the lead for its users, then gives back a unit for exactly what was hit.
+pub(crate) async fn delete(tx: &mut TenantTx, id: LeadId, etag: Etag) -> Result<(), Fault> {
+    etag.check(lock(tx, id).await?.version)?;
     let (client, name) = (tx.client_id(), tx.name());
     let deleted = sqlx::query!(
         "update lead.leads set deleted_at = now(), purge_at = now() + interval '30 days', version = version + 1,
@@ -161,15 +175,28 @@ pub(crate) async fn delete(tx: &mut TenantTx, id: LeadId, version: Option<i64>) 
         name
     );
     let deleted = deleted.execute(tx.conn()).await.db()?.rows_affected();
-    let units = i64::try_from(deleted).map_err(Fault::internal)?;
-    sqlx::query!(
-        "insert into quota.releases (client_id, id, resource, units) values ($1, $2, 'leads', $3)",
+    write_release(tx, Resource::Leads, deleted).await
+}
+
+/// Brings a deleted lead back, then charges its unit. A living lead may have its e-mail address or external id by now.
+pub(crate) async fn undelete(tx: &mut TenantTx, id: LeadId, charge: ChargeRow) -> Result<LeadRow, Fault> {
+    let (client, name) = (tx.client_id(), tx.name());
+    let row = sqlx::query_as!(
+        LeadRow,
+        "update lead.leads set deleted_at = null, purge_at = null, version = version + 1,
+            updated_at = now(), updated_by = $3
+        where client_id = $1 and id = $2 and deleted_at is not null and purge_at > now()
+        returning id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
+            version, created_at, updated_at",
         client,
-        Uuid::now_v7(),
-        units
-    )
-    .execute(tx.conn())
-    .await
-    .db()?;
-    Ok(())
+        id.uuid(),
+        name
+    );
+    let Some(row) = row.fetch_optional(tx.conn()).await.on_constraint(constraint)? else {
+        // Living, or not there at all: the lock tells.
+        lock(tx, id).await?;
+        return Err(Fault::already_exists("lead"));
+    };
+    write_charge(tx, charge).await?;
+    Ok(row)
 }

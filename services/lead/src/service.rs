@@ -1,22 +1,24 @@
 //! The table of contents: each method in a few lines.
 use onekeel_api::lead::lead_service_server::LeadService;
 use onekeel_api::lead::{
-    CountLeadsRequest, CountLeadsResponse, CreateLeadRequest, DeleteLeadRequest, GetLeadRequest, ImportLeadsRequest,
-    ImportLeadsResponse, Lead, ListLeadsRequest, ListLeadsResponse, UpdateLeadRequest,
+    BatchGetLeadsRequest, BatchGetLeadsResponse, CountLeadsRequest, CountLeadsResponse, CreateLeadRequest,
+    DeleteLeadRequest, GetLeadRequest, ImportLeadsRequest, ImportLeadsResponse, Lead, ListLeadsRequest,
+    ListLeadsResponse, UndeleteLeadRequest, UpdateLeadRequest,
 };
 use onekeel_api::quota::Resource;
-use onekeel_api::{ErrorReason, Fault, LeadId, PageKey};
-use onekeel_gate::{ChargeRow, Gate};
+use onekeel_api::{Etag, Fault, LeadId, PageKey, Update};
+use onekeel_gate::{ChargeRow, Gate, or_first_result};
 use onekeel_server::Parts;
 use onekeel_store::{Single, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::batch::Batch;
 use crate::import::Import;
-use crate::lead::{LeadRow, NewLead, version};
-use crate::list::{Page, list};
+use crate::lead::NewLead;
+use crate::list::list;
 use crate::repo;
-use crate::update::Update;
+use crate::update::change;
 
 /// Implements LeadService.
 pub(crate) struct Leads {
@@ -33,16 +35,6 @@ impl Leads {
             page_key: parts.page_key.clone(),
         }
     }
-
-    /// A retry gets the first result, also when the limit is full by now.
-    async fn first_result(&self, tenant: &Tenant, new: &NewLead, fault: Fault) -> Result<LeadRow, Fault> {
-        let retried = fault.reason() == ErrorReason::QuotaExceeded || fault.fact_value("field") == Some("request_id");
-        let Some(request_id) = new.request_id.filter(|_| retried) else {
-            return Err(fault);
-        };
-        let find = async |tx: &mut TenantTx| repo::find_by_request(tx, request_id).await;
-        self.store.run(tenant, "find_created_lead", find).await?.ok_or(fault)
-    }
 }
 
 #[tonic::async_trait]
@@ -54,11 +46,12 @@ impl LeadService for Leads {
             let insert = async |tx: &mut TenantTx| repo::insert(tx, &new, charge).await;
             self.store.run(&tenant, "create_lead", insert).await
         };
-        let row = match self.gate.charged(&tenant, Resource::Leads, write).await {
-            Ok(row) => row,
-            Err(fault) => self.first_result(&tenant, &new, fault).await?,
-        };
-        Ok(Response::new(row.into()))
+        let created = self.gate.charged(&tenant, Resource::Leads, write).await;
+        let row = or_first_result(created, new.request_id, async |id| {
+            let find = async |tx: &mut TenantTx| repo::find_by_request(tx, id).await;
+            self.store.run(&tenant, "find_created_lead", find).await
+        });
+        Ok(Response::new(row.await?.into()))
     }
 
     async fn get_lead(&self, request: Request<GetLeadRequest>) -> Result<Response<Lead>, Status> {
@@ -69,26 +62,51 @@ impl LeadService for Leads {
         Ok(Response::new(row.ok_or_else(Fault::not_found)?.into()))
     }
 
+    async fn batch_get_leads(
+        &self,
+        request: Request<BatchGetLeadsRequest>,
+    ) -> Result<Response<BatchGetLeadsResponse>, Status> {
+        let tenant = Tenant::of(&request)?;
+        let batch = Batch::try_from(request.into_inner())?;
+        let read = async |tx: &mut TenantTx| batch.read(tx).await;
+        Ok(Response::new(self.store.run(&tenant, "batch_get_leads", read).await?))
+    }
+
     async fn update_lead(&self, request: Request<UpdateLeadRequest>) -> Result<Response<Lead>, Status> {
         let tenant = Tenant::of(&request)?;
-        let update = Update::try_from(request.into_inner())?;
-        let run = async |tx: &mut TenantTx| update.clone().run(tx).await;
-        Ok(Response::new(self.store.run(&tenant, "update_lead", run).await?.into()))
+        let wish = request.into_inner();
+        let update = Update::read("lead", wish.lead, wish.update_mask)?;
+        let change = async |tx: &mut TenantTx| change(tx, update.clone()).await;
+        Ok(Response::new(
+            self.store.run(&tenant, "update_lead", change).await?.into(),
+        ))
     }
 
     async fn delete_lead(&self, request: Request<DeleteLeadRequest>) -> Result<Response<()>, Status> {
         let tenant = Tenant::of(&request)?;
-        let request = request.into_inner();
-        let (id, version) = (LeadId::parse("id", &request.id)?, version(&request.etag)?);
-        let delete = async |tx: &mut TenantTx| repo::delete(tx, id, version).await;
+        let wish = request.get_ref();
+        let (id, etag) = (LeadId::parse("id", &wish.id)?, Etag::read(&wish.etag)?);
+        let delete = async |tx: &mut TenantTx| repo::delete(tx, id, etag).await;
         self.store.run(&tenant, "delete_lead", delete).await?;
         Ok(Response::new(()))
     }
 
+    async fn undelete_lead(&self, request: Request<UndeleteLeadRequest>) -> Result<Response<Lead>, Status> {
+        let tenant = Tenant::of(&request)?;
+        let id = LeadId::parse("id", &request.get_ref().id)?;
+        let write = async |charge: ChargeRow| {
+            let undelete = async |tx: &mut TenantTx| repo::undelete(tx, id, charge).await;
+            self.store.run(&tenant, "undelete_lead", undelete).await
+        };
+        Ok(Response::new(
+            self.gate.charged(&tenant, Resource::Leads, write).await?.into(),
+        ))
+    }
+
     async fn list_leads(&self, request: Request<ListLeadsRequest>) -> Result<Response<ListLeadsResponse>, Status> {
         let tenant = Tenant::of(&request)?;
-        let page = Page::new(request.get_ref(), &self.page_key, &tenant)?;
-        Ok(Response::new(list(&self.store, &self.page_key, &tenant, page).await?))
+        let page = list(&self.store, &self.page_key, &tenant, request.get_ref());
+        Ok(Response::new(page.await?))
     }
 
     async fn count_leads(&self, request: Request<CountLeadsRequest>) -> Result<Response<CountLeadsResponse>, Status> {

@@ -1,8 +1,12 @@
 //! TenantService: who the tenants are, what state they are in, which plan they have.
 
+mod host;
+mod lifecycle;
 mod plan;
+mod plan_repo;
 mod repo;
 mod service;
+mod settings;
 mod tenant;
 
 use onekeel_api::tenant::tenant_service_server::TenantServiceServer;

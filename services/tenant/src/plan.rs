@@ -11,8 +11,8 @@ use onekeel_server::Parts;
 use onekeel_store::{Directory, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 
-use crate::repo;
 use crate::tenant::TenantRow;
+use crate::{plan_repo, repo};
 
 const LONGEST_ASSIGNMENT: Duration = Duration::from_secs(15);
 const ROUND: Duration = Duration::from_secs(2);
@@ -49,14 +49,14 @@ impl Plans {
         let request = self.peers.request(tenant, wish, LONGEST_ASSIGNMENT)?;
         match self.peers.quota().assign_plan(request).await {
             Ok(_) => {
-                let confirm = async |tx: &mut TenantTx| repo::confirm_plan(tx, &plan).await;
+                let confirm = async |tx: &mut TenantTx| plan_repo::confirm_plan(tx, &plan).await;
                 self.store.run(tenant, "confirm_plan", confirm).await?;
                 self.read(tenant).await
             }
             Err(status) => {
                 let fault = Fault::from_status(&status);
                 if is_refusal(&fault) {
-                    let refuse = async |tx: &mut TenantTx| repo::refuse_plan(tx, &plan).await;
+                    let refuse = async |tx: &mut TenantTx| plan_repo::refuse_plan(tx, &plan).await;
                     self.store.run(tenant, "refuse_plan", refuse).await?;
                 }
                 Err(fault)

@@ -1,37 +1,57 @@
 //! The table of contents: each method in a few lines.
 use onekeel_api::tenant::tenant_service_server::TenantService;
 use onekeel_api::tenant::{
-    ChangePlanRequest, CreateTenantRequest, GetTenantContextRequest, GetTenantRequest, ReactivateTenantRequest,
-    SuspendTenantRequest, Tenant as TenantMessage, TenantContext,
+    ChangePlanRequest, CreateTenantRequest, DeleteTenantRequest, GetTenantContextRequest, GetTenantRequest,
+    GetTenantSettingsRequest, ListTenantsRequest, ListTenantsResponse, ReactivateTenantRequest, ResolveTenantRequest,
+    SetReadOnlyRequest, SuspendTenantRequest, Tenant as TenantMessage, TenantContext, TenantSettings,
+    UndeleteTenantRequest, UpdateTenantRequest, UpdateTenantSettingsRequest,
 };
-use onekeel_api::{ClientId, Fault, Violations};
+use onekeel_api::{ClientId, Etag, Fault, PageKey, Update, Violations};
 use onekeel_server::Parts;
-use onekeel_store::{Store, TenantTx};
+use onekeel_store::{Single, Store, TenantTx};
 use onekeel_tenancy::{Caller, Platform, Service, Tenant};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::plan::Plans;
-use crate::repo::{self, Created};
+use crate::repo::Created;
 use crate::tenant::{NewTenant, check_plan};
+use crate::{host, lifecycle, plan_repo, repo, settings};
 
 /// Implements TenantService.
 pub(crate) struct Tenants {
     store: Store,
     plans: Plans,
+    page_key: PageKey,
+    base_domain: Option<String>,
 }
+
+/// Pages of tenants belong to the platform and to no tenant.
+const PLATFORM: Uuid = Uuid::nil();
 
 impl Tenants {
     pub fn new(parts: &Parts, plans: Plans) -> Self {
         Self {
             store: parts.store.clone(),
             plans,
+            page_key: parts.page_key.clone(),
+            base_domain: parts.base_domain.clone(),
         }
     }
 
-    async fn set_state(&self, tenant: &Tenant, state: &'static str) -> Result<Response<TenantMessage>, Status> {
-        let change = async |tx: &mut TenantTx| repo::set_state(tx, state).await;
-        self.store.run(tenant, "set_tenant_state", change).await?;
+    async fn change<T>(
+        &self,
+        tenant: &Tenant,
+        name: &'static str,
+        change: impl AsyncFnOnce(&mut TenantTx) -> Result<T, Fault> + Clone,
+    ) -> Result<Response<TenantMessage>, Status> {
+        self.store.run(tenant, name, change).await?;
         Ok(Response::new(self.plans.read(tenant).await?.into()))
+    }
+
+    async fn set_state(&self, tenant: &Tenant, state: &'static str) -> Result<Response<TenantMessage>, Status> {
+        let set = async |tx: &mut TenantTx| lifecycle::set_state(tx, state).await;
+        self.change(tenant, "set_tenant_state", set).await
     }
 }
 
@@ -49,12 +69,50 @@ impl TenantService for Tenants {
     }
 
     async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Result<Response<TenantMessage>, Status> {
-        let tenant = match Caller::of(&request)? {
-            Caller::Platform(platform) => platform.act_for(ClientId::parse("id", &request.get_ref().id)?),
-            Caller::Tenant(tenant) => own(tenant, &request.get_ref().id)?,
-            Caller::Service(_) => return Err(Fault::permission_denied().into()),
-        };
+        let tenant = named(&Caller::of(&request)?, "id", &request.get_ref().id)?;
         Ok(Response::new(self.plans.read(&tenant).await?.into()))
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<ListTenantsRequest>,
+    ) -> Result<Response<ListTenantsResponse>, Status> {
+        let wish = request.get_ref();
+        let scope = format!("ListTenants?show_deleted={}", wish.show_deleted);
+        let page = self
+            .page_key
+            .page(PLATFORM.into(), scope, wish.page_size, &wish.page_token)?;
+        let (after, show_deleted) = (page.after_id()?.unwrap_or_default(), wish.show_deleted);
+        let rows = i32::try_from(page.rows()).map_err(Fault::internal)?;
+        let list = async |single: &mut Single| repo::list(single, after, rows, show_deleted).await;
+        let rows = self.store.catalogue("list_tenants", list).await?;
+        let (rows, next_page_token) = page.finish(rows, |row| row.client_id.into_bytes());
+        Ok(Response::new(ListTenantsResponse {
+            tenants: rows.into_iter().map(Into::into).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn update_tenant(&self, request: Request<UpdateTenantRequest>) -> Result<Response<TenantMessage>, Status> {
+        let platform = Platform::of(&request)?;
+        let wish = request.into_inner();
+        let update = Update::read("tenant", wish.tenant, wish.update_mask)?;
+        let tenant = platform.act_for(update.id.into());
+        let rename = async |tx: &mut TenantTx| repo::change(tx, update.clone()).await;
+        self.change(&tenant, "update_tenant", rename).await
+    }
+
+    async fn resolve_tenant(&self, request: Request<ResolveTenantRequest>) -> Result<Response<TenantMessage>, Status> {
+        let platform = Platform::of(&request)?;
+        let slug = host::slug(&request.get_ref().host, self.base_domain.as_deref())?;
+        let find = async |single: &mut Single| repo::find_slug(single, &slug).await;
+        let id = self.store.catalogue("resolve_tenant", find).await?;
+        let tenant = platform.act_for(id.ok_or_else(Fault::not_found)?.into());
+        let row = self.plans.read(&tenant).await?;
+        if row.deleted_at.is_some() {
+            return Err(Fault::not_found().into());
+        }
+        Ok(Response::new(row.into()))
     }
 
     async fn change_plan(&self, request: Request<ChangePlanRequest>) -> Result<Response<TenantMessage>, Status> {
@@ -64,7 +122,7 @@ impl TenantService for Tenants {
         let mut wrong = Violations::new();
         check_plan(&mut wrong, &wish.plan);
         wrong.into_result()?;
-        let begin = async |tx: &mut TenantTx| repo::begin_plan(tx, &wish.plan, wish.allow_overage).await;
+        let begin = async |tx: &mut TenantTx| plan_repo::begin_plan(tx, &wish.plan, wish.allow_overage).await;
         self.store.run(&tenant, "change_plan", begin).await?;
         Ok(Response::new(self.plans.settle(&tenant).await?.into()))
     }
@@ -74,12 +132,59 @@ impl TenantService for Tenants {
         self.set_state(&Platform::of(&request)?.act_for(id), "suspended").await
     }
 
+    async fn set_read_only(&self, request: Request<SetReadOnlyRequest>) -> Result<Response<TenantMessage>, Status> {
+        let id = ClientId::parse("id", &request.get_ref().id)?;
+        self.set_state(&Platform::of(&request)?.act_for(id), "read_only").await
+    }
+
     async fn reactivate_tenant(
         &self,
         request: Request<ReactivateTenantRequest>,
     ) -> Result<Response<TenantMessage>, Status> {
         let id = ClientId::parse("id", &request.get_ref().id)?;
         self.set_state(&Platform::of(&request)?.act_for(id), "active").await
+    }
+
+    async fn delete_tenant(&self, request: Request<DeleteTenantRequest>) -> Result<Response<TenantMessage>, Status> {
+        let wish = request.get_ref();
+        let (id, etag) = (ClientId::parse("id", &wish.id)?, Etag::read(&wish.etag)?);
+        let tenant = Platform::of(&request)?.act_for(id);
+        let delete = async |tx: &mut TenantTx| lifecycle::delete(tx, etag).await;
+        self.change(&tenant, "delete_tenant", delete).await
+    }
+
+    async fn undelete_tenant(
+        &self,
+        request: Request<UndeleteTenantRequest>,
+    ) -> Result<Response<TenantMessage>, Status> {
+        let id = ClientId::parse("id", &request.get_ref().id)?;
+        let tenant = Platform::of(&request)?.act_for(id);
+        let undelete = async |tx: &mut TenantTx| lifecycle::undelete(tx).await;
+        self.change(&tenant, "undelete_tenant", undelete).await
+    }
+
+    async fn get_tenant_settings(
+        &self,
+        request: Request<GetTenantSettingsRequest>,
+    ) -> Result<Response<TenantSettings>, Status> {
+        let tenant = named(&Caller::of(&request)?, "id", &request.get_ref().id)?;
+        let client = self.plans.read(&tenant).await?.client_id;
+        let row = self.store.one(&tenant, "get_tenant_settings", settings::find).await?;
+        Ok(Response::new(row.unwrap_or_default().of(client)))
+    }
+
+    async fn update_tenant_settings(
+        &self,
+        request: Request<UpdateTenantSettingsRequest>,
+    ) -> Result<Response<TenantSettings>, Status> {
+        let caller = Caller::of(&request)?;
+        let wish = request.into_inner();
+        let id = wish.settings.as_ref().map_or("", |settings| &settings.id);
+        let tenant = named(&caller, "settings.id", id)?;
+        let update = Update::read_own("settings", wish.settings, wish.update_mask)?;
+        let change = async |tx: &mut TenantTx| settings::change(tx, update.clone()).await;
+        let row = self.store.run(&tenant, "update_tenant_settings", change).await?;
+        Ok(Response::new(row.of(tenant.id().uuid())))
     }
 
     async fn get_tenant_context(
@@ -93,10 +198,13 @@ impl TenantService for Tenants {
     }
 }
 
-/// A tenant's user sees its own tenant; any other id, there or not, gets the same answer.
-fn own(tenant: Tenant, id: &str) -> Result<Tenant, Fault> {
-    if id.is_empty() || ClientId::parse("id", id)? == tenant.id() {
-        return Ok(tenant);
+/// The tenant that a caller may name: an operator any one; a tenant's user its own, or nothing, and every other id,
+/// there or not, gets the same answer.
+fn named(caller: &Caller, field: &str, id: &str) -> Result<Tenant, Fault> {
+    match caller {
+        Caller::Platform(platform) => Ok(platform.act_for(ClientId::parse(field, id)?)),
+        Caller::Tenant(own) if id.is_empty() || ClientId::parse(field, id)? == own.id() => Ok(own.clone()),
+        Caller::Tenant(_) => Err(Fault::not_found()),
+        Caller::Service(_) => Err(Fault::permission_denied()),
     }
-    Err(Fault::not_found())
 }

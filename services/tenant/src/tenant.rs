@@ -23,33 +23,30 @@ impl TryFrom<CreateTenantRequest> for NewTenant {
 
     fn try_from(request: CreateTenantRequest) -> Result<Self, Fault> {
         let mut wrong = Violations::new();
-        let name = request.display_name.trim();
-        wrong.check(
-            (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control),
-            "display_name",
-            "must be 1 to 120 characters",
-        );
+        let display_name = check_name(&mut wrong, "display_name", &request.display_name);
         wrong.check(
             is_slug(&request.slug),
             "slug",
             "must be 3 to 40 of a-z, 0-9 and inner `-`",
         );
         check_plan(&mut wrong, &request.plan);
-        let request_id = Uuid::try_parse(&request.request_id).ok();
-        wrong.check(
-            request.request_id.is_empty() || request_id.is_some(),
-            "request_id",
-            "must be a UUID, or empty",
-        );
+        let request_id = wrong.optional_uuid("request_id", &request.request_id);
         wrong.into_result()?;
         Ok(Self {
             id: ClientId::new_v7(),
-            display_name: name.to_owned(),
+            display_name,
             slug: request.slug,
             plan: request.plan,
             request_id,
         })
     }
+}
+
+/// A name for people, without blanks around it.
+pub(crate) fn check_name(wrong: &mut Violations, field: &str, name: &str) -> String {
+    let name = name.trim();
+    wrong.text(field, name, 1..=LONGEST_NAME);
+    name.to_owned()
 }
 
 /// A plan's name is checked for its shape here; whether there is such a plan, only QuotaService knows.
@@ -64,7 +61,7 @@ pub(crate) fn check_plan(wrong: &mut Violations, plan: &str) {
     );
 }
 
-fn is_slug(slug: &str) -> bool {
+pub(crate) fn is_slug(slug: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     SLUG.contains(&slug.len()) && slug.bytes().all(inner) && !slug.starts_with('-') && !slug.ends_with('-')
 }
@@ -82,10 +79,15 @@ pub(crate) struct TenantRow {
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    pub deleted_at: Option<DateTime<Utc>>,
+    pub purge_at: Option<DateTime<Utc>>,
 }
 
 impl TenantRow {
     pub fn state(&self) -> TenantState {
+        if self.deleted_at.is_some() {
+            return TenantState::Deleted;
+        }
         match self.state.as_str() {
             "provisioning" => TenantState::Provisioning,
             "active" => TenantState::Active,
@@ -108,6 +110,8 @@ impl From<TenantRow> for Tenant {
             create_time: Some(timestamp(row.created_at)),
             update_time: Some(timestamp(row.updated_at)),
             etag: row.version.to_string(),
+            delete_time: row.deleted_at.map(timestamp),
+            purge_time: row.purge_at.map(timestamp),
         }
     }
 }

@@ -50,6 +50,12 @@ id! {
     ClientId;
     /// A lead.
     LeadId;
+    /// A campaign.
+    CampaignId;
+    /// An AI agent.
+    AgentId;
+    /// A conversation with a lead.
+    ConversationId;
     /// A lease of quota units.
     LeaseId;
 }

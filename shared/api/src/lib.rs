@@ -3,22 +3,31 @@
 //! The generated contract, typed ids, page tokens, method policies, deadlines and the one error, [`Fault`].
 
 pub mod deadline;
+mod etag;
 mod fault;
 mod fault_status;
 mod id;
+mod mask;
 mod page;
 mod policy;
 mod resource;
+pub mod structure;
+mod text;
 mod time;
 pub mod trace;
+mod update;
 mod violations;
 
 pub use deadline::Deadline;
+pub use etag::Etag;
 pub use fault::Fault;
-pub use id::{ClientId, LeadId, LeaseId, UserId};
-pub use page::PageKey;
+pub use id::{AgentId, CampaignId, ClientId, ConversationId, LeadId, LeaseId, UserId};
+pub use mask::Mask;
+pub use page::{Page, PageKey};
 pub use policy::{Policies, Policy, PolicyError};
+pub use text::{is_prose, is_text};
 pub use time::timestamp;
+pub use update::{Changeable, Update};
 pub use violations::Violations;
 
 pub use common::ErrorReason;
@@ -49,6 +58,8 @@ generated! {
     tenant = "onekeel.tenant.v1";
     /// `onekeel.lead.v1`
     lead = "onekeel.lead.v1";
+    /// `onekeel.campaign.v1`
+    campaign = "onekeel.campaign.v1";
     /// `onekeel.quota.v1`
     quota = "onekeel.quota.v1";
 }

@@ -3,8 +3,12 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use uuid::Uuid;
+
 use crate::{ClientId, Fault};
 
+const DEFAULT_SIZE: i32 = 50;
+const LARGEST_SIZE: i32 = 1000;
 const TAG_LEN: usize = 16;
 const LONGEST_TOKEN: usize = 512;
 
@@ -23,6 +27,28 @@ impl PageKey {
         let mut bytes = self.tag(client, scope, position);
         bytes.extend_from_slice(position);
         URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a wish for a page of the list that `scope` describes: 0 rows mean 50, more than 1,000 mean 1,000.
+    pub fn page(&self, client: ClientId, scope: impl Into<String>, size: i32, token: &str) -> Result<Page, Fault> {
+        let size = match size {
+            0 => DEFAULT_SIZE,
+            size if size < 0 => return Err(Fault::invalid("page_size", "must not be negative")),
+            size => size.min(LARGEST_SIZE),
+        };
+        let scope = scope.into();
+        let after = match token {
+            "" => None,
+            token => Some(self.open(client, &scope, token)?),
+        };
+        let key = self.clone();
+        Ok(Page {
+            key,
+            client,
+            scope,
+            size,
+            after,
+        })
     }
 
     /// The position in `token`; a token of another tenant, another filter or another maker is `INVALID_ARGUMENT`.
@@ -53,9 +79,65 @@ impl PageKey {
     }
 }
 
+/// A checked wish for one page of a list that is read by keyset: the cost of a page does not grow with its place.
+pub struct Page {
+    key: PageKey,
+    client: ClientId,
+    scope: String,
+    size: i32,
+    after: Option<Vec<u8>>,
+}
+
+impl Page {
+    /// Rows to read: one more than the page shows, to know whether another page follows.
+    pub fn rows(&self) -> i64 {
+        i64::from(self.size) + 1
+    }
+
+    /// Position of the last row of the page before; `None` on the first page.
+    pub fn after(&self) -> Option<&[u8]> {
+        self.after.as_deref()
+    }
+
+    /// The last row's id, where the position is one.
+    pub fn after_id(&self) -> Result<Option<Uuid>, Fault> {
+        self.after()
+            .map(|id| Uuid::from_slice(id).map_err(Fault::internal))
+            .transpose()
+    }
+
+    /// Cuts off the row too many and signs the token of the next page, if there is one; `position` is that of a row.
+    pub fn finish<T, P: AsRef<[u8]>>(&self, mut rows: Vec<T>, position: impl FnOnce(&T) -> P) -> (Vec<T>, String) {
+        let size = usize::try_from(self.size).expect("the size was checked");
+        if rows.len() <= size {
+            return (rows, String::new());
+        }
+        rows.truncate(size);
+        let last = rows
+            .last()
+            .map(|row| self.key.sign(self.client, &self.scope, position(row).as_ref()));
+        (rows, last.unwrap_or_default())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_ends_where_the_next_begins() {
+        let (key, client) = (PageKey::new(b"a secret of the replicas"), ClientId::new_v7());
+        let page = |size, token: &str| key.page(client, "leads", size, token);
+        assert_eq!(page(0, "").expect("the default").rows(), 51);
+        assert_eq!(page(5000, "").expect("the largest").rows(), 1001);
+        assert!(page(-1, "").is_err());
+        let first = page(2, "").expect("a page");
+        let (rows, token) = first.finish(vec![b"a", b"b", b"c"], |row| **row);
+        assert_eq!(rows, [b"a", b"b"]);
+        let second = page(2, &token).expect("the next page");
+        assert_eq!(second.after(), Some(&b"b"[..]));
+        assert_eq!(second.finish(vec![b"c"], |row| **row), (vec![b"c"], String::new()));
+    }
 
     #[test]
     fn a_page_token_opens_only_for_its_tenant_and_its_list() {

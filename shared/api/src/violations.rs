@@ -1,5 +1,9 @@
 //! Collects everything that is wrong with a request, so that the caller mends it in one go.
-use crate::Fault;
+use std::ops::RangeInclusive;
+
+use uuid::Uuid;
+
+use crate::{Fault, is_prose, is_text};
 
 /// Field violations found so far.
 #[derive(Debug, Default)]
@@ -23,6 +27,37 @@ impl Violations {
         self.0.push((field.to_owned(), description.into()));
     }
 
+    /// Notes that `text` has a number of characters outside of `length`, or a control character.
+    pub fn text(&mut self, field: &str, text: &str, length: RangeInclusive<usize>) {
+        let fits = is_text(text, *length.end()) && text.chars().count() >= *length.start();
+        let description = format!("{}, none of them a control character", characters(&length));
+        self.check(fits, field, description);
+    }
+
+    /// As [`Violations::text`], with line breaks and tabs.
+    pub fn prose(&mut self, field: &str, text: &str, length: RangeInclusive<usize>) {
+        let fits = is_prose(text, *length.end()) && text.chars().count() >= *length.start();
+        self.check(fits, field, characters(&length));
+    }
+
+    /// A UUID that the caller may leave out.
+    pub fn optional_uuid(&mut self, field: &str, text: &str) -> Option<Uuid> {
+        let id = Uuid::try_parse(text).ok();
+        self.check(text.is_empty() || id.is_some(), field, "must be a UUID, or empty");
+        id
+    }
+
+    /// A UUID; nil, and a violation, where it is none.
+    pub fn uuid(&mut self, field: &str, text: &str) -> Uuid {
+        let id = Uuid::try_parse(text);
+        self.check(
+            id.is_ok(),
+            field,
+            "must be a UUID, for example 0198c5a0-7e6b-7c3a-9a51-1f0c2d3e4f50",
+        );
+        id.unwrap_or_default()
+    }
+
     /// The violations as `(field, description)`.
     pub fn list(&self) -> &[(String, String)] {
         &self.0
@@ -39,5 +74,12 @@ impl Violations {
                 fault.violation(&field, &description)
             }),
         )
+    }
+}
+
+fn characters(length: &RangeInclusive<usize>) -> String {
+    match length.start() {
+        0 => format!("must be at most {} characters", length.end()),
+        start => format!("must be {start} to {} characters", length.end()),
     }
 }

@@ -106,7 +106,7 @@ impl Gate {
             )),
             TenantState::Suspended => Err(Fault::new(ErrorReason::TenantSuspended, "the tenant is suspended")),
             TenantState::Provisioning => Err(Fault::unavailable("the tenant is still being set up; try again")),
-            TenantState::Unspecified => Err(Fault::permission_denied()),
+            TenantState::Deleted | TenantState::Unspecified => Err(Fault::permission_denied()),
         }
     }
 }

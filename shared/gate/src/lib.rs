@@ -8,14 +8,18 @@ mod charge;
 mod context;
 mod detached;
 mod lease;
+mod ledger;
 mod peers;
+mod retry;
 mod settle;
 mod slice;
 mod units;
 
 pub use admission::{Admission, AdmissionLayer};
 pub use charge::Charge;
+pub use ledger::{write_charge, write_release};
 pub use peers::Peers;
+pub use retry::or_first_result;
 pub use units::ChargeRow;
 
 use std::sync::Arc;

@@ -93,6 +93,7 @@ async fn prepare(name: &'static str, config: &Config) -> anyhow::Result<Parts> {
         peers,
         page_key,
         redis_url,
+        base_domain: config.base_domain.clone(),
         replicas: config.replicas,
     })
 }

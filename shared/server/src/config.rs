@@ -67,6 +67,9 @@ pub struct Config {
     /// TenantService, as `http://host:port`; several with commas between.
     #[arg(long, env = "TENANT_ADDR", value_delimiter = ',', required = true)]
     pub tenant_addr: Vec<String>,
+    /// Domain below which each tenant has the host `<slug>.<base domain>`; the tenant server resolves hosts with it.
+    #[arg(long, env = "BASE_DOMAIN", value_name = "DOMAIN", value_parser = parse_domain)]
+    pub base_domain: Option<String>,
     /// Replicas of each tenant-facing service; shares the fallback of request allowances.
     #[arg(long, env = "REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub replicas: u32,
@@ -185,6 +188,15 @@ impl Config {
 fn parse_share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
+}
+
+fn parse_domain(text: &str) -> Result<String, String> {
+    let label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if text.split('.').all(label) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("must be a domain, for example example.com".to_owned())
 }
 
 fn source<'a>(name: &'static str, value: Option<&'a Secret>, file: Option<&'a PathBuf>) -> SecretSource<'a> {

@@ -19,6 +19,8 @@ pub struct Parts {
     pub page_key: PageKey,
     /// Redis' address.
     pub redis_url: Secret,
+    /// Domain below which each tenant has a host of its own.
+    pub base_domain: Option<String>,
     /// Replicas of each tenant-facing service.
     pub replicas: u32,
 }

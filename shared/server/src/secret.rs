@@ -40,7 +40,7 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug)]
 pub struct SecretSource<'a> {
     /// Name of the environment variable; `<name>_FILE` names the file.
-    pub name: &'static str,
+    pub name: &'a str,
     /// The value.
     pub value: Option<&'a Secret>,
     /// The file.

@@ -2,11 +2,21 @@
 use std::fmt;
 
 /// Every permission that a method may ask for, as `<resource>.<verb>`.
-pub const PERMISSIONS: [&str; 12] = [
+pub const PERMISSIONS: [&str; 22] = [
     "leads.read",
     "leads.write",
     "leads.delete",
     "leads.import",
+    "campaigns.read",
+    "campaigns.write",
+    "campaigns.delete",
+    "agents.read",
+    "agents.write",
+    "agents.delete",
+    "conversations.read",
+    "conversations.write",
+    "settings.read",
+    "settings.write",
     "tenants.read",
     "tenants.write",
     "tenants.context",
@@ -17,30 +27,43 @@ pub const PERMISSIONS: [&str; 12] = [
     "quota.allowance",
 ];
 
-const VIEWER: &[&str] = &["leads.read", "tenants.read", "plans.read", "quota.read"];
-const AGENT: &[&str] = &["leads.read", "leads.write", "tenants.read", "plans.read", "quota.read"];
-const MANAGER: &[&str] = &[
+/// Reads.
+const VIEWER: &[&str] = &[
     "leads.read",
-    "leads.write",
-    "leads.delete",
-    "leads.import",
+    "campaigns.read",
+    "agents.read",
+    "conversations.read",
+    "settings.read",
     "tenants.read",
     "plans.read",
     "quota.read",
 ];
-const PLATFORM_VIEWER: &[&str] = &["tenants.read", "plans.read"];
-const PLATFORM_ADMIN: &[&str] = &["tenants.read", "tenants.write", "plans.read"];
+/// Also works with leads.
+const AGENT: &[&str] = &["leads.write", "conversations.write"];
+/// Also decides what is there to work with.
+const MANAGER: &[&str] = &[
+    "leads.delete",
+    "leads.import",
+    "campaigns.write",
+    "campaigns.delete",
+    "agents.write",
+    "agents.delete",
+];
+/// Also sets up its tenant.
+const ADMIN: &[&str] = &["settings.write"];
+const PLATFORM_VIEWER: &[&str] = &["tenants.read", "settings.read", "plans.read"];
+const PLATFORM_ADMIN: &[&str] = &["tenants.write", "settings.write"];
 const SERVICE: &[&str] = &["tenants.context", "quota.assign", "quota.reserve", "quota.allowance"];
 
-/// Which role grants which permissions.
-pub const MATRIX: [(Role, &[&str]); 7] = [
-    (Role::Viewer, VIEWER),
-    (Role::Agent, AGENT),
-    (Role::Manager, MANAGER),
-    (Role::Admin, MANAGER),
-    (Role::PlatformViewer, PLATFORM_VIEWER),
-    (Role::PlatformAdmin, PLATFORM_ADMIN),
-    (Role::Service, SERVICE),
+/// Which role grants which permissions: the sum of its parts.
+pub const MATRIX: [(Role, &[&[&str]]); 7] = [
+    (Role::Viewer, &[VIEWER]),
+    (Role::Agent, &[VIEWER, AGENT]),
+    (Role::Manager, &[VIEWER, AGENT, MANAGER]),
+    (Role::Admin, &[VIEWER, AGENT, MANAGER, ADMIN]),
+    (Role::PlatformViewer, &[PLATFORM_VIEWER]),
+    (Role::PlatformAdmin, &[PLATFORM_VIEWER, PLATFORM_ADMIN]),
+    (Role::Service, &[SERVICE]),
 ];
 
 /// What a caller is to its tenant, to the platform or to the suite.
@@ -48,9 +71,9 @@ pub const MATRIX: [(Role, &[&str]); 7] = [
 pub enum Role {
     /// Reads.
     Viewer,
-    /// Also writes leads.
+    /// Also writes leads and conversations.
     Agent,
-    /// Also deletes and imports.
+    /// Also deletes and imports, and keeps campaigns and agents.
     Manager,
     /// Everything in its tenant.
     Admin,
@@ -100,11 +123,9 @@ pub struct Permissions(u32);
 impl Permissions {
     /// What a role grants.
     pub fn of(role: Role) -> Self {
-        let granted = MATRIX
-            .iter()
-            .find(|(known, _)| *known == role)
-            .map_or(&[][..], |(_, names)| names);
-        Self::from_names(granted.iter().copied())
+        let parts = MATRIX.iter().find(|(known, _)| *known == role);
+        let parts = parts.map_or(&[][..], |(_, parts)| parts);
+        Self::from_names(parts.iter().flat_map(|names| names.iter().copied()))
     }
 
     /// What remains when a token's `scope` (names between blanks) narrows it; a scope never widens.
@@ -136,8 +157,8 @@ mod tests {
 
     #[test]
     fn every_granted_permission_is_a_known_one() {
-        for (role, names) in MATRIX {
-            for name in names {
+        for (role, parts) in MATRIX {
+            for name in parts.iter().flat_map(|names| names.iter()) {
                 assert!(Permissions::of(role).contains(name), "{role} grants the unknown {name}");
             }
             assert_eq!(Role::parse(role.name()), Some(role));

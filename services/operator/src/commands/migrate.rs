@@ -2,15 +2,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::stack::{SERVICES, password_variable};
 use onekeel_server::{Secret, SecretSource};
 use onekeel_store::migrate::{self, Login};
 
 /// Brings the database at DATABASE_URL to the newest schema; safe to repeat, and safe twice at once.
 ///
 /// The login needs the right to create roles and schemas. Passwords of the services' logins come from
-/// ONEKEEL_QUOTA_PASSWORD, ONEKEEL_TENANT_PASSWORD and ONEKEEL_LEAD_PASSWORD, or from the files that the same names
-/// with _FILE name; a login without one keeps the password that it has, and a new one cannot log in yet.
+/// ONEKEEL_QUOTA_PASSWORD, ONEKEEL_TENANT_PASSWORD, ONEKEEL_LEAD_PASSWORD and ONEKEEL_CAMPAIGN_PASSWORD, or from the
+/// files that the same names with _FILE name; a login without one keeps the password that it has, and a new one cannot log in yet.
 #[derive(Args)]
 pub struct Migrate {
     /// PostgreSQL, with the login that owns migrations.
@@ -30,11 +30,12 @@ impl Migrate {
         };
         let url = url.required()?;
         let mut logins = Vec::new();
-        for (service, variable) in SERVICES.into_iter().zip(PASSWORDS) {
-            let value = std::env::var(variable).ok().map(Secret::from);
+        for service in SERVICES {
+            let variable = password_variable(service);
+            let value = std::env::var(&variable).ok().map(Secret::from);
             let file = std::env::var_os(format!("{variable}_FILE")).map(PathBuf::from);
             let source = SecretSource {
-                name: variable,
+                name: &variable,
                 value: value.as_ref(),
                 file: file.as_ref(),
             };
@@ -56,10 +57,3 @@ impl Migrate {
         Ok(())
     }
 }
-
-/// In the order of [`SERVICES`].
-const PASSWORDS: [&str; 3] = [
-    "ONEKEEL_QUOTA_PASSWORD",
-    "ONEKEEL_TENANT_PASSWORD",
-    "ONEKEEL_LEAD_PASSWORD",
-];

@@ -12,7 +12,14 @@ use super::cargo;
 
 const COMMITTED: &str = ".sqlx";
 /// Crates that hold SQL; their queries are only looked at when they are compiled anew.
-const WITH_SQL: [&str; 4] = ["shared/store", "services/quota", "services/tenant", "services/lead"];
+const WITH_SQL: [&str; 6] = [
+    "shared/store",
+    "shared/gate",
+    "services/quota",
+    "services/tenant",
+    "services/lead",
+    "services/campaign",
+];
 
 /// Checks every query against a freshly migrated database and writes `.sqlx`, which builds without a database read.
 #[derive(Args)]

@@ -13,7 +13,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::private::Process;
 
 /// The services, in the order in which they are started.
-pub const SERVICES: [&str; 3] = ["quota", "tenant", "lead"];
+pub const SERVICES: [&str; 4] = ["quota", "tenant", "lead", "campaign"];
 const LONGEST_START: Duration = Duration::from_secs(60);
 const LONGEST_STOP: Duration = Duration::from_secs(40);
 const LONGEST_PROBE: Duration = Duration::from_secs(1);

@@ -1,0 +1,29 @@
+//! CampaignService, AgentService and ConversationService: how a tenant talks to its leads, and what was said.
+//!
+//! One room for each noun: its types and rules, its SQL (`repo`), and its methods (`service`).
+
+mod agent;
+mod campaign;
+mod channel;
+mod conversation;
+
+use onekeel_api::campaign::agent_service_server::AgentServiceServer;
+use onekeel_api::campaign::campaign_service_server::CampaignServiceServer;
+use onekeel_api::campaign::conversation_service_server::ConversationServiceServer;
+use onekeel_server::{Parts, Routed};
+use tonic::service::Routes;
+
+/// The gRPC services of this server.
+pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
+    let routes = Routes::new(CampaignServiceServer::new(campaign::service::Campaigns::new(parts)))
+        .add_service(AgentServiceServer::new(agent::service::Agents::new(parts)))
+        .add_service(ConversationServiceServer::new(
+            conversation::service::Conversations::new(parts),
+        ));
+    let names = vec![
+        "onekeel.campaign.v1.CampaignService",
+        "onekeel.campaign.v1.AgentService",
+        "onekeel.campaign.v1.ConversationService",
+    ];
+    Ok(Routed::new(routes, names))
+}

@@ -1,0 +1,85 @@
+//! The states of a tenant, and its deletion.
+use onekeel_api::{ErrorReason, Etag, Fault};
+use onekeel_store::{DbResult, TenantTx};
+
+use crate::repo::lock;
+use crate::tenant::TenantRow;
+
+/// A deleted tenant changes in one way only: it comes back.
+pub(crate) fn refuse_deleted(row: &TenantRow) -> Result<(), Fault> {
+    if row.deleted_at.is_none() {
+        return Ok(());
+    }
+    Err(Fault::new(
+        ErrorReason::StateConflict,
+        "the tenant is deleted; undelete it first",
+    ))
+}
+
+/// Moves a tenant between the states that an operator may choose; a repetition changes nothing.
+pub(crate) async fn set_state(tx: &mut TenantTx, state: &str) -> Result<(), Fault> {
+    let row = lock(tx).await?;
+    refuse_deleted(&row)?;
+    if row.state == state {
+        return Ok(());
+    }
+    if row.state == "provisioning" {
+        return Err(Fault::new(
+            ErrorReason::StateConflict,
+            "the tenant is still being set up; try again",
+        ));
+    }
+    let (client, name) = (tx.client_id(), tx.name());
+    sqlx::query!(
+        "update tenant.clients set state = $2, version = version + 1, updated_at = now(), updated_by = $3
+        where client_id = $1",
+        client,
+        state,
+        name
+    )
+    .execute(tx.conn())
+    .await
+    .db()?;
+    Ok(())
+}
+
+/// Deletes a tenant for its users; a repetition changes nothing. Its state stays for the day when it comes back.
+pub(crate) async fn delete(tx: &mut TenantTx, etag: Etag) -> Result<(), Fault> {
+    let row = lock(tx).await?;
+    if row.deleted_at.is_some() {
+        return Ok(());
+    }
+    etag.check(row.version)?;
+    let (client, name) = (tx.client_id(), tx.name());
+    sqlx::query!(
+        "update tenant.clients set deleted_at = now(), purge_at = now() + interval '30 days', version = version + 1,
+            updated_at = now(), updated_by = $2
+        where client_id = $1",
+        client,
+        name
+    )
+    .execute(tx.conn())
+    .await
+    .db()?;
+    Ok(())
+}
+
+/// Brings a deleted tenant back.
+pub(crate) async fn undelete(tx: &mut TenantTx) -> Result<(), Fault> {
+    let row = lock(tx).await?;
+    if row.deleted_at.is_none() {
+        return Err(Fault::already_exists("tenant"));
+    }
+    let (client, name) = (tx.client_id(), tx.name());
+    let undeleted = sqlx::query!(
+        "update tenant.clients set deleted_at = null, purge_at = null, version = version + 1,
+            updated_at = now(), updated_by = $2
+        where client_id = $1 and purge_at > now()",
+        client,
+        name
+    );
+    if undeleted.execute(tx.conn()).await.db()?.rows_affected() == 0 {
+        return Err(Fault::not_found());
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! The SQL of plans on their way.
+use onekeel_api::{ErrorReason, Fault};
+use onekeel_store::{DbResult, TenantTx};
+
+use crate::lifecycle::refuse_deleted;
+use crate::repo::lock;
+
+/// Notes that a plan is on its way; refuses while another one is.
+pub(crate) async fn begin_plan(tx: &mut TenantTx, plan: &str, allow_overage: bool) -> Result<(), Fault> {
+    let row = lock(tx).await?;
+    refuse_deleted(&row)?;
+    if row.pending_plan.is_some_and(|pending| pending != plan) {
+        return Err(Fault::new(
+            ErrorReason::StateConflict,
+            "another change of plan is on its way; try again",
+        ));
+    }
+    let (client, name) = (tx.client_id(), tx.name());
+    sqlx::query!(
+        "update tenant.clients set pending_plan = $2, pending_overage = $3, updated_at = now(), updated_by = $4
+        where client_id = $1",
+        client,
+        plan,
+        allow_overage,
+        name
+    )
+    .execute(tx.conn())
+    .await
+    .db()?;
+    note_unsettled(tx).await
+}
+
+/// Writes down what QuotaService put in force; a tenant in provisioning becomes active.
+pub(crate) async fn confirm_plan(tx: &mut TenantTx, plan: &str) -> Result<(), Fault> {
+    let (client, name) = (tx.client_id(), tx.name());
+    sqlx::query!(
+        "update tenant.clients set plan = $2, pending_plan = null, pending_overage = false,
+            state = case state when 'provisioning' then 'active' else state end,
+            version = version + 1, updated_at = now(), updated_by = $3
+        where client_id = $1 and pending_plan = $2",
+        client,
+        plan,
+        name
+    )
+    .execute(tx.conn())
+    .await
+    .db()?;
+    forget_unsettled(tx).await
+}
+
+/// Takes a refused plan back; a tenant that never had one goes away with its claims.
+pub(crate) async fn refuse_plan(tx: &mut TenantTx, plan: &str) -> Result<(), Fault> {
+    let row = lock(tx).await?;
+    if row.pending_plan.as_deref() != Some(plan) {
+        return Ok(());
+    }
+    let (client, name) = (tx.client_id(), tx.name());
+    if row.plan.is_none() {
+        sqlx::query!("delete from tenant.clients where client_id = $1", client)
+            .execute(tx.conn())
+            .await
+            .db()?;
+        sqlx::query!("select tenant.abandon_creation($1)", client)
+            .execute(tx.conn())
+            .await
+            .db()?;
+        return Ok(());
+    }
+    sqlx::query!(
+        "update tenant.clients set pending_plan = null, pending_overage = false, updated_at = now(), updated_by = $2
+        where client_id = $1",
+        client,
+        name
+    )
+    .execute(tx.conn())
+    .await
+    .db()?;
+    forget_unsettled(tx).await
+}
+
+/// Notes where background work finishes what a crash leaves.
+pub(crate) async fn note_unsettled(tx: &mut TenantTx) -> Result<(), Fault> {
+    let client = tx.client_id();
+    sqlx::query!("select tenant.note_unsettled($1)", client)
+        .execute(tx.conn())
+        .await
+        .db()?;
+    Ok(())
+}
+
+async fn forget_unsettled(tx: &mut TenantTx) -> Result<(), Fault> {
+    let client = tx.client_id();
+    sqlx::query!("select tenant.forget_unsettled($1)", client)
+        .execute(tx.conn())
+        .await
+        .db()?;
+    Ok(())
+}
