@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use onekeel_api::ErrorReason;
-use onekeel_api::lead::{ImportOutcome, Lead, LeadStatus, ListLeadsRequest};
+use onekeel_api::lead::{BatchGetLeadsRequest, ImportOutcome, Lead, LeadStatus, ListLeadsRequest, UndeleteLeadRequest};
 use onekeel_tests::{World, is, lead_named};
 use uuid::Uuid;
 
@@ -186,5 +186,73 @@ pub async fn a_message_that_is_too_large_is_refused_for_good(world: Arc<World>) 
     large.company = "x".repeat(5 << 20);
     let fault = is(member.import(vec![large]).await, ErrorReason::InvalidArgument)?;
     ensure!(fault.violations()[0].0 == "leads", "{:?}", fault.violations());
+    Ok(())
+}
+
+pub async fn a_deleted_lead_comes_back_and_is_charged_again(world: Arc<World>) -> anyhow::Result<()> {
+    let member = world.member("basic").await?;
+    world.limit(member.id, "leads", 2).await?;
+    let lead = member.create(lead_named("ann")).await?;
+    let undelete = |id: &str| member.request(UndeleteLeadRequest { id: id.to_owned() });
+    is(
+        member.leads().undelete_lead(undelete(&lead.id)).await,
+        ErrorReason::AlreadyExists,
+    )?;
+    is(
+        member
+            .leads()
+            .undelete_lead(undelete(&Uuid::now_v7().to_string()))
+            .await,
+        ErrorReason::NotFound,
+    )?;
+    member.delete(&lead.id, "").await?;
+    let back = member.leads().undelete_lead(undelete(&lead.id)).await?.into_inner();
+    ensure!(
+        back.id == lead.id && back.email == lead.email && back.etag == "3",
+        "{back:?}"
+    );
+    ensure!(
+        member.get(&lead.id).await? == back && member.quota().await?.used == 1,
+        "it is back"
+    );
+
+    // Its address belongs to another by now, and then its unit does.
+    member.delete(&lead.id, "").await?;
+    let heir = member.create(lead_named("ann")).await?;
+    let refused = member.leads().undelete_lead(undelete(&lead.id)).await;
+    let fault = is(refused, ErrorReason::AlreadyExists)?;
+    ensure!(fault.fact_value("field") == Some("email"), "{fault:?}");
+    member.delete(&heir.id, "").await?;
+    for name in ["bob", "carl"] {
+        member.create(lead_named(name)).await?;
+    }
+    is(
+        member.leads().undelete_lead(undelete(&lead.id)).await,
+        ErrorReason::QuotaExceeded,
+    )?;
+    ensure!(
+        world.rows(member.id).await? == 2 && world.settle(member.id).await? == 2,
+        "two rows, two units"
+    );
+    Ok(())
+}
+
+pub async fn a_batch_is_all_or_nothing(world: Arc<World>) -> anyhow::Result<()> {
+    let member = world.member("enterprise").await?;
+    let mut ids = Vec::new();
+    for name in ["ann", "bob", "carl"] {
+        ids.push(member.create(lead_named(name)).await?.id);
+    }
+    ids.reverse();
+    let batch = |ids: &[String]| member.request(BatchGetLeadsRequest { ids: ids.to_vec() });
+    let leads = member.leads().batch_get_leads(batch(&ids)).await?.into_inner().leads;
+    let names: Vec<_> = leads.iter().map(|lead| lead.first_name.as_str()).collect();
+    ensure!(names == ["carl", "bob", "ann"], "{names:?}");
+    member.delete(&ids[1], "").await?;
+    is(member.leads().batch_get_leads(batch(&ids)).await, ErrorReason::NotFound)?;
+    is(
+        member.leads().batch_get_leads(batch(&[])).await,
+        ErrorReason::InvalidArgument,
+    )?;
     Ok(())
 }

@@ -1,8 +1,12 @@
 //! The suite as its users see it.
+mod campaigns;
+mod conversations;
 mod identity;
 mod leads;
 mod limits;
+mod lists;
 mod operations;
+mod settings;
 mod tenants;
 
 use std::process::ExitCode;
@@ -16,6 +20,11 @@ fn main() -> ExitCode {
         tenants::a_bad_tenant_is_refused_with_every_field_named;
         tenants::a_tenant_with_an_unknown_plan_leaves_nothing_behind;
         tenants::a_suspended_tenant_is_refused_within_two_seconds_and_comes_back;
+        tenants::a_read_only_tenant_reads_and_does_not_write;
+        tenants::a_deleted_tenant_is_gone_for_its_users_and_comes_back_as_it_was;
+        tenants::tenants_are_listed_page_by_page;
+        tenants::a_tenant_is_renamed_by_version;
+        tenants::a_host_below_the_base_domain_finds_its_tenant;
         leads::a_lead_lives_from_its_creation_to_its_deletion;
         leads::a_retried_creation_returns_the_first_result_also_at_the_limit;
         leads::a_bad_lead_is_refused_with_every_field_named;
@@ -23,6 +32,20 @@ fn main() -> ExitCode {
         leads::pages_show_every_lead_once;
         leads::an_import_answers_every_row;
         leads::a_message_that_is_too_large_is_refused_for_good;
+        leads::a_deleted_lead_comes_back_and_is_charged_again;
+        leads::a_batch_is_all_or_nothing;
+        lists::a_filter_and_an_order_decide_what_a_list_shows;
+        lists::pages_in_the_order_of_changes_show_every_lead_once;
+        lists::a_filter_that_cannot_be_read_is_refused_by_name;
+        campaigns::a_campaign_lives_from_its_creation_to_its_return;
+        campaigns::an_agent_keeps_what_it_is_told;
+        campaigns::campaigns_and_agents_stop_at_the_plans_limit;
+        campaigns::a_retried_creation_makes_one_campaign;
+        conversations::a_conversation_numbers_its_messages_without_a_gap;
+        conversations::a_retried_message_is_appended_once;
+        conversations::a_conversation_needs_what_it_names;
+        settings::a_tenant_keeps_its_settings_by_version;
+        settings::bad_settings_are_refused_with_every_field_named;
         limits::an_import_stops_exactly_at_the_limit_and_goes_on_after_an_upgrade;
         limits::a_deleted_lead_makes_room_for_another;
         limits::a_plan_below_what_is_in_use_is_refused_with_each_excess;
@@ -40,5 +63,5 @@ fn main() -> ExitCode {
         operations::a_given_server_keeps_the_passwords_of_its_logins;
         operations::the_demo_keeps_its_promises;
     ];
-    run_suite(&Plan::default(), tests)
+    run_suite(&Plan::default().with_env("BASE_DOMAIN", "example.com"), tests)
 }

@@ -1,4 +1,7 @@
 //! A user of a tenant with the clients it uses.
+use onekeel_api::campaign::agent_service_client::AgentServiceClient;
+use onekeel_api::campaign::campaign_service_client::CampaignServiceClient;
+use onekeel_api::campaign::conversation_service_client::ConversationServiceClient;
 use onekeel_api::lead::lead_service_client::LeadServiceClient;
 use onekeel_api::lead::{
     CountLeadsRequest, CreateLeadRequest, DeleteLeadRequest, GetLeadRequest, ImportLeadsRequest, ImportLeadsResponse,
@@ -24,6 +27,7 @@ pub struct Member {
     leads: LeadServiceClient<Channel>,
     quota: QuotaServiceClient<Channel>,
     tenants: TenantServiceClient<Channel>,
+    campaign: Channel,
 }
 
 impl Member {
@@ -35,11 +39,38 @@ impl Member {
             leads: LeadServiceClient::new(stack.channel("lead", replica)?).max_decoding_message_size(64 << 20),
             quota: QuotaServiceClient::new(stack.channel("quota", 0)?),
             tenants: TenantServiceClient::new(stack.channel("tenant", 0)?),
+            campaign: stack.channel("campaign", 0)?,
         })
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
+    /// A request with the user's token and a deadline.
+    pub fn request<T>(&self, message: T) -> Request<T> {
         with_token(message, &self.token).expect("a token is fit for a header")
+    }
+
+    /// LeadService
+    pub fn leads(&self) -> LeadServiceClient<Channel> {
+        self.leads.clone()
+    }
+
+    /// CampaignService
+    pub fn campaigns(&self) -> CampaignServiceClient<Channel> {
+        CampaignServiceClient::new(self.campaign.clone())
+    }
+
+    /// AgentService
+    pub fn agents(&self) -> AgentServiceClient<Channel> {
+        AgentServiceClient::new(self.campaign.clone())
+    }
+
+    /// ConversationService
+    pub fn conversations(&self) -> ConversationServiceClient<Channel> {
+        ConversationServiceClient::new(self.campaign.clone())
+    }
+
+    /// TenantService
+    pub fn tenants(&self) -> TenantServiceClient<Channel> {
+        self.tenants.clone()
     }
 
     /// CreateLead
@@ -119,17 +150,15 @@ impl Member {
 
     /// GetQuota's line about leads.
     pub async fn quota(&self) -> Result<QuotaUsage, Status> {
-        let quota = self
-            .quota
-            .clone()
-            .get_quota(self.request(GetQuotaRequest {}))
-            .await?
-            .into_inner();
-        let leads = quota
-            .usages
-            .into_iter()
-            .find(|usage| usage.resource() == Resource::Leads);
-        leads.ok_or_else(|| Status::data_loss("no limit of leads"))
+        self.quota_of(Resource::Leads).await
+    }
+
+    /// GetQuota's line about a resource.
+    pub async fn quota_of(&self, resource: Resource) -> Result<QuotaUsage, Status> {
+        let request = self.request(GetQuotaRequest {});
+        let quota = self.quota.clone().get_quota(request).await?.into_inner();
+        let line = quota.usages.into_iter().find(|usage| usage.resource() == resource);
+        line.ok_or_else(|| Status::data_loss("no such limit"))
     }
 
     /// GetTenant

@@ -1,25 +1,8 @@
-//! Questions to the contract: its methods, and whether an answer keeps it.
+//! Whether an answer keeps the contract.
 use anyhow::ensure;
-use onekeel_api::{ErrorReason, FILE_DESCRIPTOR_SET, Fault};
-use prost_reflect::DescriptorPool;
+use onekeel_api::{ErrorReason, Fault};
 use tonic::Status;
 use tonic_types::StatusExt;
-
-/// Every method of the suite, as `onekeel.lead.v1.LeadService/GetLead`.
-pub fn methods() -> Vec<String> {
-    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the embedded descriptor set is whole");
-    let services = pool
-        .services()
-        .filter(|service| service.full_name().starts_with("onekeel."));
-    let named = services.flat_map(|service| {
-        let methods: Vec<_> = service
-            .methods()
-            .map(|method| format!("{}/{}", service.full_name(), method.name()))
-            .collect();
-        methods
-    });
-    named.collect()
-}
 
 /// The fault of a failed call; a success is an error of the test.
 pub fn fault_of<T>(answer: Result<T, Status>) -> anyhow::Result<Fault> {

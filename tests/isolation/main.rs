@@ -3,8 +3,10 @@ mod catalogue;
 mod connections;
 mod methods;
 mod oracles;
-mod two;
-mod unnamed;
+mod pool;
+mod requests;
+mod rows;
+mod things;
 
 use std::process::ExitCode;
 
@@ -14,8 +16,7 @@ use onekeel_tests::{run_suite, tests};
 fn main() -> ExitCode {
     let tests = tests![
         methods::every_method_keeps_tenants_apart;
-        oracles::a_page_token_of_another_tenant_is_refused;
-        oracles::a_request_id_of_another_tenant_finds_nothing;
+        pool::one_connection_serves_tenants_in_turn_and_none_sees_another;
         oracles::what_is_unique_is_unique_in_its_tenant;
         catalogue::every_table_has_its_wall;
         catalogue::a_dropped_policy_is_found_and_stops_the_servers;
@@ -24,5 +25,5 @@ fn main() -> ExitCode {
         catalogue::a_services_login_sees_only_the_tenant_that_is_set;
         connections::a_pool_of_one_never_carries_a_tenant_over;
     ];
-    run_suite(&Plan::default(), tests)
+    run_suite(&Plan::default().with_env("BASE_DOMAIN", "example.com"), tests)
 }

@@ -1,232 +1,203 @@
-//! Two tenants and every method: what A may do with its own, B may not even know of.
+//! Two tenants and every method of the contract: what A may do with its own, B may not even know of.
+//!
+//! The contract says which methods there are and who may call them; `requests.rs` has a request for each, and a method
+//! without one fails the proof.
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
-use onekeel_api::lead::Lead;
-use onekeel_api::quota::{
-    AcquireAllowanceRequest, AssignPlanRequest, ReleaseReservationRequest, ReserveItem, ReserveRequest, Resource,
-};
-use onekeel_api::tenant::{
-    ChangePlanRequest, CreateTenantRequest, GetTenantContextRequest, ReactivateTenantRequest, SuspendTenantRequest,
-};
-use onekeel_tests::{World, lead_named, methods, same_refusal};
+use anyhow::{Context, bail, ensure};
+use onekeel_api::Audience;
+use onekeel_tests::{Method, World, contract, same_refusal};
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::two::{Two, refusal};
+use crate::requests::request;
+use crate::rows::digest;
+use crate::things::Things;
 
-/// What a method did with B's token and A's object, and with B's token and an object that never was.
-struct Tried {
-    foreign: Status,
-    absent: Status,
+/// A method, a request for it, and two tenants.
+struct Proof<'a> {
+    world: &'a World,
+    method: &'a Method,
+    request: Value,
+    a: &'a Things,
+    b: &'a Things,
 }
 
-impl Two {
-    /// Methods that name an object: A's own call succeeds first, then B's is refused as if nothing were there.
-    async fn named(&self, method: &str) -> anyhow::Result<Option<Tried>> {
-        let (id, none) = (self.lead.id.clone(), Uuid::now_v7().to_string());
-        let tried = match method {
-            "onekeel.lead.v1.LeadService/GetLead" => {
-                self.a.get(&id).await?;
-                Tried {
-                    foreign: refusal(self.b.get(&id).await)?,
-                    absent: refusal(self.b.get(&none).await)?,
-                }
-            }
-            "onekeel.lead.v1.LeadService/UpdateLead" => {
-                let change = |id: &str| Lead {
-                    id: id.to_owned(),
-                    score: 7,
-                    ..Lead::default()
-                };
-                self.a.update(change(&id), &["score"]).await?;
-                let foreign = refusal(self.b.update(change(&id), &["score"]).await)?;
-                Tried {
-                    foreign,
-                    absent: refusal(self.b.update(change(&none), &["score"]).await)?,
-                }
-            }
-            "onekeel.lead.v1.LeadService/DeleteLead" => {
-                let other = self.a.create(lead_named("gone")).await?;
-                self.a.delete(&other.id, "").await?;
-                Tried {
-                    foreign: refusal(self.b.delete(&id, "").await)?,
-                    absent: refusal(self.b.delete(&none, "").await)?,
-                }
-            }
-            "onekeel.tenant.v1.TenantService/GetTenant" => {
-                self.a.tenant(&self.a.id.to_string()).await?;
-                let foreign = refusal(self.b.tenant(&self.a.id.to_string()).await)?;
-                Tried {
-                    foreign,
-                    absent: refusal(self.b.tenant(&none).await)?,
-                }
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(tried))
+impl Proof<'_> {
+    async fn call(&self, token: &str, request: &Value) -> anyhow::Result<Result<Value, Status>> {
+        self.method.call(&self.world.stack, token, request).await
     }
 
-    /// Methods of operators: an operator's call succeeds first, then a tenant's own administrator is refused.
-    async fn of_platform(&self, method: &str) -> anyhow::Result<Option<Tried>> {
-        let spare = self.world.create_tenant("basic").await?.id;
-        let ids = [spare, Uuid::now_v7().to_string()];
-        let mut refusals = Vec::new();
-        macro_rules! call {
-            ($call:ident, $message:expr) => {{
-                let message = $message;
-                self.tenants()?
-                    .$call(self.world.as_platform(message(&ids[0]))?)
-                    .await?;
-                for id in &ids {
-                    refusals.push(refusal(
-                        self.tenants()?.$call(self.as_user(&self.b, message(id))?).await,
-                    )?);
-                }
-            }};
-        }
-        match method {
-            "onekeel.tenant.v1.TenantService/CreateTenant" => call!(create_tenant, |id: &String| CreateTenantRequest {
-                display_name: "Other".to_owned(),
-                slug: format!("o-{}", &id[id.len() - 12..]),
-                plan: "basic".to_owned(),
-                request_id: String::new(),
-            }),
-            "onekeel.tenant.v1.TenantService/ChangePlan" => call!(change_plan, |id: &String| ChangePlanRequest {
-                id: id.clone(),
-                plan: "professional".to_owned(),
-                allow_overage: false,
-            }),
-            "onekeel.tenant.v1.TenantService/SuspendTenant" => {
-                call!(suspend_tenant, |id: &String| SuspendTenantRequest { id: id.clone() });
-            }
-            "onekeel.tenant.v1.TenantService/ReactivateTenant" => {
-                call!(reactivate_tenant, |id: &String| ReactivateTenantRequest {
-                    id: id.clone()
-                });
-            }
-            _ => return Ok(None),
-        }
-        let [foreign, absent] = <[Status; 2]>::try_from(refusals).ok().context("two refusals")?;
-        Ok(Some(Tried { foreign, absent }))
+    async fn succeeds(&self, who: &str, token: &str, request: &Value) -> anyhow::Result<Value> {
+        let answer = self.call(token, request).await?;
+        answer.with_context(|| format!("{who} with {request}"))
     }
 
-    /// Methods of services: a service's call for A succeeds first, then B's administrator is refused.
-    async fn of_services(&self, method: &str) -> anyhow::Result<Option<Tried>> {
-        let mut refusals = Vec::new();
-        macro_rules! call {
-            ($client:ident, $call:ident, $message:expr) => {{
-                self.$client()?.$call(self.as_service(&self.a, $message)?).await?;
-                for _ in 0..2 {
-                    refusals.push(refusal(
-                        self.$client()?.$call(self.as_user(&self.b, $message)?).await,
-                    )?);
-                }
-            }};
+    async fn is_refused(&self, token: &str, request: &Value) -> anyhow::Result<Status> {
+        match self.call(token, request).await? {
+            Ok(answer) => bail!("{request} got {answer}"),
+            Err(status) => Ok(status),
         }
-        let item = ReserveItem {
-            resource: Resource::Leads.into(),
-            min: 1,
-            max: 1,
-        };
-        match method {
-            "onekeel.tenant.v1.TenantService/GetTenantContext" => {
-                call!(tenants, get_tenant_context, GetTenantContextRequest {});
-            }
-            "onekeel.quota.v1.QuotaService/AssignPlan" => {
-                call!(
-                    quota,
-                    assign_plan,
-                    AssignPlanRequest {
-                        plan: "enterprise".to_owned(),
-                        allow_overage: false
-                    }
-                );
-            }
-            "onekeel.quota.v1.QuotaService/Reserve" => {
-                let wish = || ReserveRequest {
-                    items: vec![item],
-                    ttl: None,
-                    request_id: String::new(),
-                };
-                call!(quota, reserve, wish());
-            }
-            "onekeel.quota.v1.QuotaService/ReleaseReservation" => {
-                self.a_lease_of_another_tenant_stays().await?;
-                call!(
-                    quota,
-                    release_reservation,
-                    ReleaseReservationRequest {
-                        id: Uuid::now_v7().to_string()
-                    }
-                );
-            }
-            "onekeel.quota.v1.QuotaService/AcquireAllowance" => {
-                call!(quota, acquire_allowance, AcquireAllowanceRequest { want: 1, least: 1 });
-            }
-            _ => return Ok(None),
-        }
-        let [foreign, absent] = <[Status; 2]>::try_from(refusals).ok().context("two refusals")?;
-        Ok(Some(Tried { foreign, absent }))
     }
 
-    /// A service that acts for B cannot end A's lease; the answer is that of a lease that never was.
-    async fn a_lease_of_another_tenant_stays(&self) -> anyhow::Result<()> {
-        let item = ReserveItem {
-            resource: Resource::Leads.into(),
-            min: 1,
-            max: 1,
+    fn is_for(&self, audience: Audience) -> bool {
+        self.method.policy.audiences.contains(&audience)
+    }
+
+    /// All that the method is called with here: first what B must not get, then what each may do.
+    async fn hold(&self) -> anyhow::Result<()> {
+        let before = digest(self.world, self.a.client).await?;
+        if self.is_for(Audience::Service) {
+            self.a_service_reaches_only_its_tenant().await?;
+        }
+        self.a_foreign_thing_is_an_absent_one().await?;
+        if self.is_for(Audience::Tenant) {
+            self.an_answer_tells_nothing_of_others().await?;
+        }
+        let after = digest(self.world, self.a.client).await?;
+        ensure!(before == after, "what B did changed rows of A");
+        if self.is_for(Audience::Tenant) {
+            self.a_page_token_is_the_tenants_own().await?;
+            self.a_request_id_is_the_tenants_own().await?;
+        }
+        self.those_who_may_succeed().await
+    }
+
+    /// B puts one thing of A between its own, and then one that never was: the refusals are the same to the last byte.
+    async fn a_foreign_thing_is_an_absent_one(&self) -> anyhow::Result<()> {
+        let token = self.b.admin_token()?;
+        let code = if self.is_for(Audience::Tenant) {
+            Code::NotFound
+        } else {
+            Code::PermissionDenied
         };
-        let wish = ReserveRequest {
-            items: vec![item],
-            ttl: None,
-            request_id: String::new(),
+        for name in Things::named_in(&self.request) {
+            let foreign = self.b.fill(&self.request, &name, &|name| self.a.thing(name))?;
+            let never = |_: &str| Uuid::now_v7().to_string();
+            let absent = self.b.fill(&self.request, &name, &never)?;
+            let refused = self.is_refused(&token, &foreign).await?;
+            ensure!(refused.code() == code, "{name} of A: {refused:?}");
+            same_refusal(&refused, &self.is_refused(&token, &absent).await?)?;
+        }
+        if code == Code::PermissionDenied {
+            let refused = self.is_refused(&token, &self.b.own(&self.request)?).await?;
+            ensure!(refused.code() == code, "a tenant's administrator: {refused:?}");
+        }
+        Ok(())
+    }
+
+    /// A service that acts for B and names a thing of A changes nothing, and is told nothing.
+    async fn a_service_reaches_only_its_tenant(&self) -> anyhow::Result<()> {
+        let request = self.b.fill(&self.request, "$lease", &|name| self.a.thing(name))?;
+        let told = match self.call(&self.b.service_token()?, &request).await? {
+            Ok(answer) => answer.to_string(),
+            Err(status) => format!("{status:?}"),
         };
-        let leases = self
-            .quota()?
-            .reserve(self.as_service(&self.a, wish)?)
-            .await?
-            .into_inner()
-            .leases;
-        let id = leases[0].id.clone();
-        let release = self.as_service(&self.b, ReleaseReservationRequest { id: id.clone() })?;
-        self.quota()?.release_reservation(release).await?;
-        let there: i64 = sqlx::query_scalar("select count(*) from quota.reservations where id = $1")
-            .bind(Uuid::try_parse(&id)?)
+        ensure!(!self.a.shows_in(&told), "a service for B is told {told}");
+        let lease: i64 = sqlx::query_scalar("select count(*) from quota.reservations where id = $1")
+            .bind(Uuid::try_parse(&self.a.thing("$lease"))?)
             .fetch_one(&self.world.behind)
             .await?;
-        ensure!(there == 1, "B's service ended A's lease");
+        ensure!(lease == 1, "a service for B ended a lease of A");
+        Ok(())
+    }
+
+    /// B's own answer holds nothing of A, and what A does makes no difference to what B reads.
+    async fn an_answer_tells_nothing_of_others(&self) -> anyhow::Result<()> {
+        let request = self.b.own(&self.request)?;
+        if self.method.policy.writes {
+            return Ok(());
+        }
+        let token = self.b.admin_token()?;
+        let answer = self.succeeds("B", &token, &request).await?;
+        ensure!(!self.a.shows_in(&answer.to_string()), "B is told of A: {answer}");
+        if self.method.answers_with("next_page_token") {
+            let own = answer.to_string();
+            ensure!(own.contains(&self.b.marker), "B does not find its own things: {own}");
+        }
+        Ok(())
+    }
+
+    async fn a_page_token_is_the_tenants_own(&self) -> anyhow::Result<()> {
+        if !self.method.asks_for("page_token") {
+            return Ok(());
+        }
+        let mut first = self.a.own(&self.request)?;
+        first["page_size"] = json!(1);
+        let page = self.succeeds("A", &self.a.admin_token()?, &first).await?;
+        let page_token = page["nextPageToken"].as_str().context("A has two things at least")?;
+        first["page_token"] = json!(page_token);
+        self.succeeds("A, on its second page", &self.a.admin_token()?, &first)
+            .await?;
+        let mut stolen = self.b.own(&self.request)?;
+        stolen["page_size"] = json!(1);
+        stolen["page_token"] = json!(page_token);
+        let refused = self.is_refused(&self.b.admin_token()?, &stolen).await?;
+        ensure!(refused.code() == Code::InvalidArgument, "A's page token: {refused:?}");
+        Ok(())
+    }
+
+    /// One request id in two tenants makes two things.
+    async fn a_request_id_is_the_tenants_own(&self) -> anyhow::Result<()> {
+        if !self.method.asks_for("request_id") {
+            return Ok(());
+        }
+        let id = Uuid::new_v4().to_string();
+        let mut answers = Vec::new();
+        for tenant in [self.a, self.b] {
+            let mut request = tenant.own(&self.request)?;
+            request["request_id"] = json!(id);
+            answers.push(self.succeeds("each", &tenant.admin_token()?, &request).await?);
+        }
+        ensure!(
+            !self.a.shows_in(&answers[1].to_string()) && answers[0] != answers[1],
+            "B got A's first result: {}",
+            answers[1]
+        );
+        Ok(())
+    }
+
+    async fn those_who_may_succeed(&self) -> anyhow::Result<()> {
+        let request = self.a.own(&self.request)?;
+        for (audience, token) in [
+            (Audience::Tenant, self.a.admin_token()?),
+            (Audience::Platform, self.a.platform_token()?),
+            (Audience::Service, self.a.service_token()?),
+        ] {
+            if self.is_for(audience) {
+                self.succeeds(audience.as_str_name(), &token, &request).await?;
+            }
+        }
         Ok(())
     }
 }
 
 pub async fn every_method_keeps_tenants_apart(world: Arc<World>) -> anyhow::Result<()> {
-    let two = Two::new(world).await?;
+    let methods = Arc::new(contract()?);
+    let mut a = Things::of_new_tenant(&world, &methods).await?;
+    let mut b = Things::of_new_tenant(&world, &methods).await?;
     let mut without = Vec::new();
-    for method in methods() {
-        let mut tried = two.named(&method).await.with_context(|| method.clone())?;
-        if tried.is_none() {
-            tried = two.of_platform(&method).await.with_context(|| method.clone())?;
+    for method in methods.iter() {
+        let name = method.name();
+        let Some(request) = request(&name) else {
+            without.push(name);
+            continue;
+        };
+        for tenant in [&mut a, &mut b] {
+            tenant.renew().await.with_context(|| name.clone())?;
+            tenant.name_tenant(&method.policy.audiences).await?;
         }
-        if tried.is_none() {
-            tried = two.of_services(&method).await.with_context(|| method.clone())?;
-        }
-        match tried {
-            Some(Tried { foreign, absent }) => {
-                ensure!(
-                    matches!(foreign.code(), Code::NotFound | Code::PermissionDenied),
-                    "{method}: {foreign:?}"
-                );
-                same_refusal(&foreign, &absent).with_context(|| method.clone())?;
-            }
-            None if two.unnamed(&method).await.with_context(|| method.clone())? => {}
-            None => without.push(method),
-        }
+        let proof = Proof {
+            world: &world,
+            method,
+            request,
+            a: &a,
+            b: &b,
+        };
+        proof.hold().await.with_context(|| name.clone())?;
     }
     ensure!(without.is_empty(), "no isolation case for {without:?}");
-    ensure!(
-        two.a.get(&two.lead.id).await?.score == 7,
-        "what B tried changed A's lead"
-    );
+    println!("{} methods keep two tenants apart", methods.len());
     Ok(())
 }

@@ -1,0 +1,92 @@
+//! One request for each method of the contract. `$…` stands for something that a tenant has, see `things.rs`.
+use serde_json::{Value, json};
+
+/// The request for a method; `None` where there is none, which fails the proof.
+pub fn request(method: &str) -> Option<Value> {
+    let (service, method) = method.strip_prefix("onekeel.")?.split_once('/')?;
+    match service {
+        "tenant.v1.TenantService" => of_tenants(method),
+        "lead.v1.LeadService" => of_leads(method),
+        "campaign.v1.CampaignService" => of_campaigns(method),
+        "campaign.v1.AgentService" => of_agents(method),
+        "campaign.v1.ConversationService" => of_conversations(method),
+        "quota.v1.QuotaService" => of_quota(method),
+        _ => None,
+    }
+}
+
+fn of_tenants(method: &str) -> Option<Value> {
+    Some(match method {
+        "CreateTenant" => json!({"display_name": "Other", "slug": "$fresh", "plan": "basic"}),
+        "GetTenant" | "GetTenantSettings" | "SuspendTenant" | "SetReadOnly" | "ReactivateTenant" | "DeleteTenant" => {
+            json!({"id": "$tenant"})
+        }
+        "ListTenants" | "GetTenantContext" => json!({}),
+        "UpdateTenant" => json!({"tenant": {"id": "$tenant", "display_name": "Changed"}, "update_mask": "displayName"}),
+        "ResolveTenant" => json!({"host": "$host"}),
+        "ChangePlan" => json!({"id": "$tenant", "plan": "enterprise"}),
+        "UndeleteTenant" => json!({"id": "$deleted_tenant"}),
+        "UpdateTenantSettings" => json!({"settings": {"id": "$tenant", "locale": "de"}, "update_mask": "locale"}),
+        _ => return None,
+    })
+}
+
+fn of_leads(method: &str) -> Option<Value> {
+    Some(match method {
+        "CreateLead" => json!({"lead": {"first_name": "$marker", "external_id": "$fresh"}}),
+        "GetLead" | "DeleteLead" => json!({"id": "$lead"}),
+        "BatchGetLeads" => json!({"ids": ["$lead"]}),
+        "UpdateLead" => json!({"lead": {"id": "$lead", "score": 7}, "update_mask": "score"}),
+        "UndeleteLead" => json!({"id": "$deleted_lead"}),
+        "ListLeads" | "CountLeads" => json!({}),
+        "ImportLeads" => json!({"leads": [{"first_name": "$marker", "external_id": "$fresh"}]}),
+        _ => return None,
+    })
+}
+
+fn of_campaigns(method: &str) -> Option<Value> {
+    Some(match method {
+        "CreateCampaign" => json!({"campaign": {"name": "$marker", "type": "CAMPAIGN_TYPE_DRIP"}}),
+        "GetCampaign" | "DeleteCampaign" => json!({"id": "$campaign"}),
+        "ListCampaigns" => json!({}),
+        "UpdateCampaign" => {
+            json!({"campaign": {"id": "$campaign", "description": "Changed"}, "update_mask": "description"})
+        }
+        "UndeleteCampaign" => json!({"id": "$deleted_campaign"}),
+        _ => return None,
+    })
+}
+
+fn of_agents(method: &str) -> Option<Value> {
+    Some(match method {
+        "CreateAgent" => json!({"agent": {"name": "$marker", "type": "CHANNEL_CHAT"}}),
+        "GetAgent" | "DeleteAgent" => json!({"id": "$agent"}),
+        "ListAgents" => json!({}),
+        "UpdateAgent" => json!({"agent": {"id": "$agent", "system_prompt": "Changed"}, "update_mask": "systemPrompt"}),
+        "UndeleteAgent" => json!({"id": "$deleted_agent"}),
+        _ => return None,
+    })
+}
+
+fn of_conversations(method: &str) -> Option<Value> {
+    Some(match method {
+        "StartConversation" => json!({
+            "lead_id": "$lead", "campaign_id": "$campaign", "agent_id": "$agent", "channel": "CHANNEL_CHAT"
+        }),
+        "GetConversation" => json!({"id": "$conversation"}),
+        "AppendMessage" => json!({"conversation_id": "$conversation", "sender": "SENDER_HUMAN", "text": "$marker"}),
+        "ListMessages" => json!({"conversation_id": "$conversation"}),
+        _ => return None,
+    })
+}
+
+fn of_quota(method: &str) -> Option<Value> {
+    Some(match method {
+        "ListPlans" | "GetQuota" => json!({}),
+        "AssignPlan" => json!({"plan": "enterprise"}),
+        "Reserve" => json!({"items": [{"resource": "RESOURCE_LEADS", "min": 1, "max": 1}]}),
+        "ReleaseReservation" => json!({"id": "$lease"}),
+        "AcquireAllowance" => json!({"want": 1, "least": 1}),
+        _ => return None,
+    })
+}

@@ -1,0 +1,201 @@
+//! What a tenant has: one of everything that the contract can name, each marked with the tenant's own word.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use onekeel_api::{Audience, ClientId};
+use onekeel_tenancy::{Role, Signer, Tenant};
+use onekeel_tests::{Method, World};
+use serde_json::{Value, json};
+use tonic::Status;
+use uuid::Uuid;
+
+/// A placeholder for something new each time; nobody can own it.
+const FRESH: &str = "$fresh";
+/// A placeholder for the tenant's own word.
+const MARKER: &str = "$marker";
+
+/// A tenant, tokens for it, and its things by their placeholders.
+pub struct Things {
+    world: Arc<World>,
+    methods: Arc<Vec<Method>>,
+    /// The tenant.
+    pub client: ClientId,
+    /// A word that stands in everything that is this tenant's.
+    pub marker: String,
+    ids: BTreeMap<&'static str, String>,
+}
+
+impl Things {
+    /// A tenant without things.
+    pub async fn of_new_tenant(world: &Arc<World>, methods: &Arc<Vec<Method>>) -> anyhow::Result<Self> {
+        let client = ClientId::parse("id", &world.create_tenant("enterprise").await?.id)?;
+        world.limit(client, "requests_per_minute", 2_000_000).await?;
+        Ok(Self {
+            world: world.clone(),
+            methods: methods.clone(),
+            client,
+            marker: format!("marker-{}", client.uuid().simple()),
+            ids: BTreeMap::new(),
+        })
+    }
+
+    /// New things for the tenant, in the place of those that it had.
+    pub async fn renew(&mut self) -> anyhow::Result<()> {
+        let lead = json!({"lead": {"first_name": MARKER, "external_id": FRESH}});
+        let campaign = json!({"campaign": {"name": MARKER, "type": "CAMPAIGN_TYPE_DRIP"}});
+        let agent = json!({"agent": {"name": MARKER, "type": "CHANNEL_CHAT"}});
+        for (thing, deleted, service, noun, request) in [
+            ("$lead", "$deleted_lead", "lead.v1.LeadService", "Lead", lead),
+            (
+                "$campaign",
+                "$deleted_campaign",
+                "campaign.v1.CampaignService",
+                "Campaign",
+                campaign,
+            ),
+            ("$agent", "$deleted_agent", "campaign.v1.AgentService", "Agent", agent),
+        ] {
+            let create = format!("onekeel.{service}/Create{noun}");
+            for place in [thing, deleted] {
+                let made = self.make(&create, &request).await?;
+                self.ids.insert(place, made);
+            }
+            let delete = format!("onekeel.{service}/Delete{noun}");
+            self.admin(&delete, &json!({"id": self.ids[deleted]})).await?;
+        }
+        let start = json!({"lead_id": "$lead", "channel": "CHANNEL_CHAT"});
+        let conversation = self
+            .make("onekeel.campaign.v1.ConversationService/StartConversation", &start)
+            .await?;
+        self.ids.insert("$conversation", conversation);
+        let message = json!({"conversation_id": "$conversation", "sender": "SENDER_HUMAN", "text": MARKER});
+        for _ in 0..2 {
+            self.admin("onekeel.campaign.v1.ConversationService/AppendMessage", &message)
+                .await?;
+        }
+        let reserve = json!({"items": [{"resource": "RESOURCE_LEADS", "min": 1, "max": 1}]});
+        let leases = self
+            .call(
+                "onekeel.quota.v1.QuotaService/Reserve",
+                &self.service_token()?,
+                &reserve,
+            )
+            .await??;
+        let lease = leases["leases"][0]["id"].as_str().context("a lease")?.to_owned();
+        self.ids.insert("$lease", lease);
+        Ok(())
+    }
+
+    /// Makes a tenant for the operator's methods to work on; one that is this tenant's own for all others.
+    pub async fn name_tenant(&mut self, audiences: &[Audience]) -> anyhow::Result<()> {
+        if audiences.contains(&Audience::Tenant) {
+            self.ids.insert("$tenant", self.client.to_string());
+            return Ok(());
+        }
+        let (spare, deleted) = (
+            self.world.create_tenant("basic").await?,
+            self.world.create_tenant("basic").await?,
+        );
+        let delete = json!({"id": deleted.id});
+        self.call(
+            "onekeel.tenant.v1.TenantService/DeleteTenant",
+            &self.platform_token()?,
+            &delete,
+        )
+        .await??;
+        self.ids.insert("$host", format!("{}.example.com", spare.slug));
+        self.ids.insert("$tenant", spare.id);
+        self.ids.insert("$deleted_tenant", deleted.id);
+        Ok(())
+    }
+
+    /// The placeholders in `request` that stand for a thing of the tenant.
+    pub fn named_in(request: &Value) -> Vec<String> {
+        match request {
+            Value::String(text) if text.starts_with('$') && text != FRESH && text != MARKER => vec![text.clone()],
+            Value::Array(values) => values.iter().flat_map(Self::named_in).collect(),
+            Value::Object(fields) => fields.values().flat_map(Self::named_in).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// `request` with this tenant's things in it; `other` gives the thing for the placeholder `foreign`.
+    pub fn fill(&self, request: &Value, foreign: &str, other: &impl Fn(&str) -> String) -> anyhow::Result<Value> {
+        Ok(match request {
+            Value::String(text) if text == FRESH => format!("f{}", Uuid::now_v7().simple()).into(),
+            Value::String(text) if text == MARKER => self.marker.clone().into(),
+            Value::String(text) if text == foreign => other(text).into(),
+            Value::String(text) if text.starts_with('$') => match self.ids.get(text.as_str()) {
+                Some(id) => id.clone().into(),
+                None => bail!("no thing for {text}"),
+            },
+            Value::Array(values) => {
+                let filled = values.iter().map(|value| self.fill(value, foreign, other));
+                Value::Array(filled.collect::<anyhow::Result<_>>()?)
+            }
+            Value::Object(fields) => {
+                let filled = fields
+                    .iter()
+                    .map(|(name, value)| Ok((name.clone(), self.fill(value, foreign, other)?)));
+                Value::Object(filled.collect::<anyhow::Result<_>>()?)
+            }
+            other => other.clone(),
+        })
+    }
+
+    /// `request` with this tenant's own things.
+    pub fn own(&self, request: &Value) -> anyhow::Result<Value> {
+        self.fill(request, "", &|_| String::new())
+    }
+
+    /// The thing that a placeholder stands for.
+    pub fn thing(&self, placeholder: &str) -> String {
+        self.ids.get(placeholder).cloned().unwrap_or_default()
+    }
+
+    /// Whether `text` tells anything of this tenant.
+    pub fn shows_in(&self, text: &str) -> bool {
+        let client = self.client.to_string();
+        let mut words = self.ids.values().chain([&self.marker, &client]);
+        words.any(|word| text.contains(word.as_str()))
+    }
+
+    /// A token of the tenant's administrator.
+    pub fn admin_token(&self) -> anyhow::Result<String> {
+        self.world.stack.token(Some(self.client), Role::Admin)
+    }
+
+    /// A token of an operator.
+    pub fn platform_token(&self) -> anyhow::Result<String> {
+        self.world.stack.token(None, Role::PlatformAdmin)
+    }
+
+    /// A token of a server that acts for the tenant.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a service's signer needs a tenant, and no server is asked for one here"
+    )]
+    pub fn service_token(&self) -> anyhow::Result<String> {
+        let key = std::fs::read_to_string(self.world.stack.secrets.folder.join("lead.key"))?;
+        let tenant = Tenant::for_background(self.client, "test");
+        Ok(Signer::from_pem("lead", &key)?.token_for(&tenant)?.to_string())
+    }
+
+    async fn make(&self, method: &str, request: &Value) -> anyhow::Result<String> {
+        let made = self.admin(method, request).await?;
+        Ok(made["id"].as_str().context("an id")?.to_owned())
+    }
+
+    async fn admin(&self, method: &str, request: &Value) -> anyhow::Result<Value> {
+        let request = self.own(request)?;
+        let answer = self.call(method, &self.admin_token()?, &request).await?;
+        answer.with_context(|| format!("{method} {request}"))
+    }
+
+    async fn call(&self, method: &str, token: &str, request: &Value) -> anyhow::Result<Result<Value, Status>> {
+        let found = self.methods.iter().find(|known| known.name() == method);
+        let found = found.with_context(|| format!("the contract has no {method}"))?;
+        found.call(&self.world.stack, token, request).await
+    }
+}
