@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use onekeel_operator::stack::Database;
+use onekeel_operator::stack::{Database, SERVICES};
 use onekeel_store::{Store, StoreConfig};
 use onekeel_tests::{World, lead_named};
 use sqlx::{Connection, PgConnection, raw_sql};
@@ -17,7 +17,7 @@ async fn open(database: &Database, service: &str) -> anyhow::Result<Store> {
 }
 
 pub async fn every_table_has_its_wall(world: Arc<World>) -> anyhow::Result<()> {
-    for service in ["tenant", "lead", "quota"] {
+    for service in SERVICES {
         let store = open(&world.stack.database, service).await?;
         store.verify().await.with_context(|| service.to_owned())?;
         store.close().await;

@@ -77,11 +77,12 @@ pub async fn import(
 /// Lines to copy: grpcurl against this stack.
 pub fn grpcurl_lines(stack: &Stack, client: ClientId) -> anyhow::Result<String> {
     let address = |service| stack.address(service, 0);
-    let (tenant, lead, quota) = (address("tenant")?, address("lead")?, address("quota")?);
+    let (tenant, lead) = (address("tenant")?, address("lead")?);
+    let (campaign, quota) = (address("campaign")?, address("quota")?);
     let token = stack.token(Some(client), Role::Admin)?;
     let platform = stack.token(None, Role::PlatformAdmin)?;
     Ok(format!(
-        "export TENANT={tenant} LEAD={lead} QUOTA={quota}\n\
+        "export TENANT={tenant} LEAD={lead} CAMPAIGN={campaign} QUOTA={quota}\n\
          export TOKEN={token}\n\
          export PLATFORM_TOKEN={platform}\n\
          {GRPCURL_LINES}"

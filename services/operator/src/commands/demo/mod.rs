@@ -35,7 +35,7 @@ impl Demo {
         say("building the servers");
         build_servers().await?;
         let began = Instant::now();
-        say("starting PostgreSQL, Redis and three servers");
+        say("starting PostgreSQL, Redis and four servers");
         on_stack(&Plan::default(), async |stack: &Stack| self.journey(stack, began).await).await
     }
 
