@@ -9,7 +9,7 @@ mod run;
 mod world;
 
 pub use clients::{Member, lead_named};
-pub use contract::{fault_of, is, same_refusal};
+pub use contract::{fault_of, is, keeps_contract, same_refusal};
 pub use dynamic::{Method, contract};
 pub use run::{Body, Test, run_suite, tool};
 pub use world::World;

@@ -4,6 +4,7 @@ mod connections;
 mod methods;
 mod oracles;
 mod pool;
+mod refusals;
 mod requests;
 mod rows;
 mod things;
@@ -16,6 +17,7 @@ use onekeel_tests::{run_suite, tests};
 fn main() -> ExitCode {
     let tests = tests![
         methods::every_method_keeps_tenants_apart;
+        refusals::every_method_admits_whom_the_contract_names_and_nobody_else;
         pool::one_connection_serves_tenants_in_turn_and_none_sees_another;
         oracles::what_is_unique_is_unique_in_its_tenant;
         catalogue::every_table_has_its_wall;

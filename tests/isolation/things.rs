@@ -172,13 +172,18 @@ impl Things {
     }
 
     /// A token of a server that acts for the tenant.
+    pub fn service_token(&self) -> anyhow::Result<String> {
+        Self::service_token_for(&self.world, self.client)
+    }
+
+    /// A token of the lead server that acts for a tenant.
     #[expect(
         clippy::disallowed_methods,
         reason = "a service's signer needs a tenant, and no server is asked for one here"
     )]
-    pub fn service_token(&self) -> anyhow::Result<String> {
-        let key = std::fs::read_to_string(self.world.stack.secrets.folder.join("lead.key"))?;
-        let tenant = Tenant::for_background(self.client, "test");
+    pub fn service_token_for(world: &World, client: ClientId) -> anyhow::Result<String> {
+        let key = std::fs::read_to_string(world.stack.secrets.folder.join("lead.key"))?;
+        let tenant = Tenant::for_background(client, "test");
         Ok(Signer::from_pem("lead", &key)?.token_for(&tenant)?.to_string())
     }
 

@@ -152,6 +152,15 @@ impl Stack {
 
     /// A user's token for this stack: of a tenant, or of the platform without one.
     pub fn token(&self, client: Option<ClientId>, role: Role) -> anyhow::Result<String> {
+        self.issue(client, role, None)
+    }
+
+    /// A token of a tenant's user, narrowed to the permissions in `scope`.
+    pub fn scoped_token(&self, client: ClientId, role: Role, scope: &str) -> anyhow::Result<String> {
+        self.issue(Some(client), role, Some(scope))
+    }
+
+    fn issue(&self, client: Option<ClientId>, role: Role, scope: Option<&str>) -> anyhow::Result<String> {
         let user = format!("dev-{role}");
         let token = UserToken {
             issuer: ISSUER,
@@ -159,7 +168,7 @@ impl Stack {
             client,
             user: &user,
             role,
-            scope: None,
+            scope,
             life: TOKEN_LIFE,
         };
         Ok(issue_user_token(self.secrets.jwt.as_bytes(), &token)?)
