@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         identity::service_methods_accept_service_tokens_only;
         operations::health_and_reflection_need_no_token;
         operations::an_unknown_method_keeps_the_error_contract;
+        operations::what_the_transport_refuses_keeps_the_error_contract;
         operations::a_deadline_keeps_the_error_contract;
         operations::a_server_ends_in_order_on_sigterm;
         operations::a_server_refuses_what_it_cannot_run_with;

@@ -63,6 +63,57 @@ pub async fn an_unknown_method_keeps_the_error_contract(world: Arc<World>) -> an
     Ok(())
 }
 
+/// Bytes as they are, for requests that no client of the contract would send.
+#[derive(Clone, Default)]
+struct Raw;
+
+impl tonic::codec::Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = ();
+    type Encoder = Self;
+    type Decoder = tonic_prost::ProstDecoder<()>;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        tonic_prost::ProstDecoder::new(tonic::codec::BufferSettings::default())
+    }
+}
+
+impl tonic::codec::Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, bytes: Vec<u8>, buffer: &mut tonic::codec::EncodeBuf<'_>) -> Result<(), Status> {
+        std::io::Write::write_all(&mut bytes::BufMut::writer(buffer), &bytes)?;
+        Ok(())
+    }
+}
+
+pub async fn what_the_transport_refuses_keeps_the_error_contract(world: Arc<World>) -> anyhow::Result<()> {
+    let member = world.member("enterprise").await?;
+    let send = async |bytes: Vec<u8>, encoding: Option<&'static str>| {
+        let mut client = tonic::client::Grpc::new(world.stack.channel("lead", 0)?);
+        client.ready().await?;
+        let mut request = member.request(bytes);
+        if let Some(encoding) = encoding {
+            request.metadata_mut().insert("grpc-encoding", encoding.parse()?);
+        }
+        let path = "/onekeel.lead.v1.LeadService/CreateLead".parse()?;
+        anyhow::Ok(client.unary(request, path, Raw).await)
+    };
+    is(
+        send(b"\xff no protobuf".to_vec(), None).await?,
+        ErrorReason::InvalidArgument,
+    )?;
+    is(send(vec![0; 5 << 20], None).await?, ErrorReason::InvalidArgument)?;
+    is(send(Vec::new(), Some("zstd")).await?, ErrorReason::Unimplemented)?;
+    is(send(Vec::new(), None).await?, ErrorReason::InvalidArgument)?;
+    Ok(())
+}
+
 pub async fn a_deadline_keeps_the_error_contract(world: Arc<World>) -> anyhow::Result<()> {
     let member = world.member("enterprise").await?;
     let lead = member.create(lead_named("ann")).await?;

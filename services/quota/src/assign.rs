@@ -172,9 +172,9 @@ async fn decide(
         plan.version
     );
     if pending.fetch_optional(tx.conn()).await.db()?.as_ref() != Some(&plan.id) {
-        return Err(Fault::new(
-            ErrorReason::StateConflict,
-            "another change of this tenant's plan came in between",
+        return Err(Fault::state_conflict(
+            "plan",
+            "another change of this tenant's plan came in between; try again",
         ));
     }
     let excesses = sqlx::query_as!(
@@ -203,6 +203,9 @@ fn below_usage(plan: &PlanVersion, excesses: &[Excess]) -> Fault {
     excesses
         .iter()
         .fold(Fault::new(ErrorReason::PlanBelowUsage, message), |fault, excess| {
-            fault.fact(&excess.resource, format!("{} of {}", excess.held, excess.allowed))
+            let held = format!("{} of {}", excess.held, excess.allowed);
+            fault
+                .fact(&excess.resource, &held)
+                .precondition(&excess.resource, &held)
         })
 }

@@ -1,5 +1,5 @@
 //! Host names: whose is `<slug>.<base domain>`?
-use onekeel_api::{ErrorReason, Fault};
+use onekeel_api::Fault;
 
 use crate::tenant::is_slug;
 
@@ -23,10 +23,8 @@ pub(crate) fn slug(host: &str, base_domain: Option<&str>) -> Result<String, Faul
         ));
     }
     let base = base_domain.ok_or_else(|| {
-        Fault::new(
-            ErrorReason::StateConflict,
-            "the platform has no base domain; set BASE_DOMAIN of the tenant server",
-        )
+        let mend = "the platform has no base domain; set BASE_DOMAIN of the tenant server";
+        Fault::state_conflict("base_domain", mend)
     })?;
     let slug = name.strip_suffix(base).and_then(|slug| slug.strip_suffix('.'));
     slug.filter(|slug| is_slug(slug))
@@ -36,6 +34,8 @@ pub(crate) fn slug(host: &str, base_domain: Option<&str>) -> Result<String, Faul
 
 #[cfg(test)]
 mod tests {
+    use onekeel_api::ErrorReason;
+
     use super::*;
 
     #[test]

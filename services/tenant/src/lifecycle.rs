@@ -1,5 +1,5 @@
 //! The states of a tenant, and its deletion.
-use onekeel_api::{ErrorReason, Etag, Fault};
+use onekeel_api::{Etag, Fault};
 use onekeel_store::{DbResult, TenantTx};
 
 use crate::repo::lock;
@@ -10,8 +10,8 @@ pub(crate) fn refuse_deleted(row: &TenantRow) -> Result<(), Fault> {
     if row.deleted_at.is_none() {
         return Ok(());
     }
-    Err(Fault::new(
-        ErrorReason::StateConflict,
+    Err(Fault::state_conflict(
+        "state",
         "the tenant is deleted; undelete it first",
     ))
 }
@@ -24,8 +24,8 @@ pub(crate) async fn set_state(tx: &mut TenantTx, state: &str) -> Result<(), Faul
         return Ok(());
     }
     if row.state == "provisioning" {
-        return Err(Fault::new(
-            ErrorReason::StateConflict,
+        return Err(Fault::state_conflict(
+            "state",
             "the tenant is still being set up; try again",
         ));
     }

@@ -1,5 +1,5 @@
 //! The SQL of plans on their way.
-use onekeel_api::{ErrorReason, Fault};
+use onekeel_api::Fault;
 use onekeel_store::{DbResult, TenantTx};
 
 use crate::lifecycle::refuse_deleted;
@@ -10,8 +10,8 @@ pub(crate) async fn begin_plan(tx: &mut TenantTx, plan: &str, allow_overage: boo
     let row = lock(tx).await?;
     refuse_deleted(&row)?;
     if row.pending_plan.is_some_and(|pending| pending != plan) {
-        return Err(Fault::new(
-            ErrorReason::StateConflict,
+        return Err(Fault::state_conflict(
+            "plan",
             "another change of plan is on its way; try again",
         ));
     }

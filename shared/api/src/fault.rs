@@ -17,6 +17,8 @@ pub(crate) struct Inner {
     pub message: String,
     pub facts: Vec<(String, String)>,
     pub violations: Vec<(String, String)>,
+    pub preconditions: Vec<(String, String)>,
+    pub resource: Option<String>,
     pub quota: Option<(String, String)>,
     pub retry_after: Option<Duration>,
     pub cause: Option<String>,
@@ -32,6 +34,8 @@ impl Fault {
             message: message.into(),
             facts: Vec::new(),
             violations: Vec::new(),
+            preconditions: Vec::new(),
+            resource: None,
             quota: None,
             retry_after: None,
             cause: None,
@@ -56,9 +60,16 @@ impl Fault {
         Self::new(ErrorReason::NotFound, "not found, or access denied")
     }
 
-    /// Something unique exists already.
+    /// Something unique exists already; `what` is its kind, for example `lead`.
     pub fn already_exists(what: &str) -> Self {
-        Self::new(ErrorReason::AlreadyExists, format!("this {what} exists already"))
+        let mut fault = Self::new(ErrorReason::AlreadyExists, format!("this {what} exists already"));
+        fault.inner.resource = Some(what.to_owned());
+        fault
+    }
+
+    /// The state of `subject` does not allow this; the message says what would.
+    pub fn state_conflict(subject: &str, message: &str) -> Self {
+        Self::new(ErrorReason::StateConflict, message).precondition(subject, message)
     }
 
     /// One field breaks a rule; more can follow with [`Fault::violation`].
@@ -96,6 +107,14 @@ impl Fault {
     #[must_use]
     pub fn violation(mut self, field: &str, description: &str) -> Self {
         self.inner.violations.push((field.to_owned(), description.to_owned()));
+        self
+    }
+
+    /// Names something that must be otherwise before a retry can succeed.
+    #[must_use]
+    pub fn precondition(mut self, subject: &str, description: &str) -> Self {
+        let failed = (subject.to_owned(), description.to_owned());
+        self.inner.preconditions.push(failed);
         self
     }
 

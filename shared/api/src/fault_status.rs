@@ -29,6 +29,12 @@ impl From<Fault> for Status {
         for (field, description) in inner.violations {
             details.add_bad_request_violation(field, description);
         }
+        for (subject, description) in inner.preconditions {
+            details.add_precondition_failure_violation(reason, subject, description);
+        }
+        if let Some(kind) = inner.resource {
+            details.set_resource_info(kind, "", "", "exists already");
+        }
         if let Some((subject, description)) = inner.quota {
             details.add_quota_failure_violation(subject, description);
         }
@@ -62,6 +68,13 @@ impl Fault {
         for violation in details.bad_request().map_or(&[][..], |bad| &bad.field_violations) {
             fault = fault.violation(&violation.field, &violation.description);
         }
+        for violation in details
+            .precondition_failure()
+            .map_or(&[][..], |failed| &failed.violations)
+        {
+            fault = fault.precondition(&violation.subject, &violation.description);
+        }
+        fault.inner.resource = details.resource_info().map(|info| info.resource_type.clone());
         if let Some(violation) = details.quota_failure().and_then(|quota| quota.violations.first()) {
             fault = fault.quota_violation(&violation.subject, &violation.description);
         }
@@ -82,6 +95,27 @@ impl Fault {
             _ => Self::internal(status),
         }
     }
+
+    /// What a transport says that refused a request before any of our code saw it: a message too large or unreadable,
+    /// a compression that nobody speaks. Such a status has no details of its own.
+    pub fn from_transport(status: &Status) -> Self {
+        let fault = match status.code() {
+            Code::OutOfRange => Self::new(
+                ErrorReason::InvalidArgument,
+                "the message is larger than 4 MiB; send less in each",
+            ),
+            Code::Internal => Self::new(
+                ErrorReason::InvalidArgument,
+                "the request cannot be read as the message that this method takes",
+            ),
+            Code::Unimplemented => Self::new(
+                ErrorReason::Unimplemented,
+                "this server does not speak the request's compression, or has no such method",
+            ),
+            _ => return Self::from_code(status),
+        };
+        fault.cause(status)
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +126,7 @@ mod tests {
     fn a_fault_survives_the_wire_without_its_cause() {
         let fault = Fault::new(ErrorReason::QuotaExceeded, "the plan's limit of leads is reached")
             .fact("resource", "leads")
+            .precondition("leads", "1000 of 1000")
             .quota_violation("leads", "1000 of 1000")
             .retry_after(Duration::from_secs(3))
             .cause("SELECT secret");
@@ -101,6 +136,7 @@ mod tests {
         let back = Fault::from_status(&status);
         assert_eq!(back.reason(), ErrorReason::QuotaExceeded);
         assert_eq!(back.fact_value("resource"), Some("leads"));
+        assert_eq!(back.inner.preconditions.len(), 1);
         assert_eq!(back.retry_delay(), Some(Duration::from_secs(3)));
     }
 
