@@ -8,7 +8,7 @@ use clap::Parser;
 use onekeel_telemetry::LogFormat;
 use onekeel_tenancy::{Signer, Verifier, VerifierConfig, VerifyingKey};
 
-use crate::{Secret, SecretSource};
+use crate::{Secret, SecretSource, Transport};
 
 const SHORTEST_PAGE_SECRET: usize = 32;
 
@@ -61,12 +61,15 @@ pub struct Config {
     /// File that holds PAGE_TOKEN_SECRET.
     #[arg(long, env = "PAGE_TOKEN_SECRET_FILE", value_name = "FILE")]
     pub page_token_secret_file: Option<PathBuf>,
-    /// QuotaService, as `http://host:port`; several with commas between.
+    /// QuotaService, as `http://host:port` or `https://host:port`; several with commas between.
     #[arg(long, env = "QUOTA_ADDR", value_delimiter = ',', required = true)]
     pub quota_addr: Vec<String>,
-    /// TenantService, as `http://host:port`; several with commas between.
+    /// TenantService, as `http://host:port` or `https://host:port`; several with commas between.
     #[arg(long, env = "TENANT_ADDR", value_delimiter = ',', required = true)]
     pub tenant_addr: Vec<String>,
+    /// How connections are made and how long they live.
+    #[command(flatten)]
+    pub transport: Transport,
     /// Replicas of each tenant-facing service; shares the fallback of request allowances.
     #[arg(long, env = "REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub replicas: u32,

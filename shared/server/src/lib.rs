@@ -1,6 +1,6 @@
 //! How does a server run?
 //!
-//! One bootstrap for all of them: configuration, the ordered stack of layers, health, reflection, shutdown.
+//! One bootstrap for all of them: configuration, the ordered stack of layers, TLS, health, reflection, shutdown.
 
 mod boot;
 mod bound;
@@ -11,8 +11,10 @@ mod observe;
 mod parts;
 mod secret;
 mod stack;
+pub mod transport;
 
 pub use boot::main;
 pub use config::Config;
 pub use parts::{Parts, Routed};
 pub use secret::{Secret, SecretSource};
+pub use transport::Transport;
