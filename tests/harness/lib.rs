@@ -4,10 +4,12 @@
 
 mod clients;
 mod contract;
+mod programs;
 mod run;
 mod world;
 
 pub use clients::{Member, lead_named};
 pub use contract::{fault_of, is, methods, same_refusal};
+pub use programs::{output, program};
 pub use run::{Body, Test, run_suite, tool};
 pub use world::World;

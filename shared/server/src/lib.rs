@@ -6,6 +6,7 @@ mod boot;
 mod bound;
 mod channels;
 mod config;
+mod contract;
 mod health;
 mod observe;
 mod parts;

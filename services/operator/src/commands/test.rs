@@ -40,15 +40,18 @@ enum Suite {
     E2e,
     /// The walls between tenants.
     Isolation,
+    /// TLS, connections, compression.
+    Transport,
     /// Killed processes and cancelled calls.
     Failure,
 }
 
 /// The suites that need running servers, in the order in which they run.
-const SUITES: [(Suite, &str); 4] = [
+const SUITES: [(Suite, &str); 5] = [
     (Suite::Rules, "rules"),
     (Suite::E2e, "e2e"),
     (Suite::Isolation, "isolation"),
+    (Suite::Transport, "transport"),
     (Suite::Failure, "failure"),
 ];
 

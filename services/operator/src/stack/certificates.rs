@@ -1,11 +1,10 @@
 //! Certificates of one run, and the folder that hands them to the servers as a secret of Kubernetes would.
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
 };
 
 use super::secrets::write;
@@ -44,14 +43,13 @@ impl Authority {
 
     /// A certificate for servers on the loopback interface.
     pub fn issue(&self, name: &str) -> anyhow::Result<Pair> {
-        self.issue_until(name, SystemTime::now() + LIFE)
+        self.issue_for(&["localhost", "127.0.0.1"], name, SystemTime::now() + LIFE)
     }
 
-    /// A certificate that expires at a certain time.
-    pub fn issue_until(&self, name: &str, expires: SystemTime) -> anyhow::Result<Pair> {
-        let mut params = params(vec!["localhost".to_owned()], name, expires)?;
-        let loopback = SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        params.subject_alt_names.push(loopback);
+    /// A certificate for `hosts` (names or addresses) that expires at a certain time.
+    pub fn issue_for(&self, hosts: &[&str], name: &str, expires: SystemTime) -> anyhow::Result<Pair> {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = params(hosts, name, expires)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
@@ -75,7 +73,7 @@ fn params(hosts: Vec<String>, name: &str, expires: SystemTime) -> anyhow::Result
 /// appears at once, by the exchange of one link.
 pub struct Certificates {
     /// Signed what the servers show at first.
-    pub authority: Authority,
+    pub authority: Arc<Authority>,
     folder: PathBuf,
     states: u32,
 }
@@ -85,7 +83,7 @@ impl Certificates {
     pub fn generate(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let mut certificates = Self {
-            authority: Authority::generate("onekeel development")?,
+            authority: Arc::new(Authority::generate("onekeel development")?),
             folder: folder.to_owned(),
             states: 0,
         };

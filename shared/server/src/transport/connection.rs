@@ -98,6 +98,7 @@ struct Open;
 
 impl Open {
     fn count() -> Self {
+        metrics::counter!("onekeel_connections_total").increment(1);
         metrics::gauge!("onekeel_connections").increment(1);
         Self
     }
