@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures_util::StreamExt;
+use onekeel_api::lead::lead_service_client::LeadServiceClient;
 use onekeel_api::lead::{CountLeadsRequest, ImportLeadsRequest};
+use onekeel_server::Resend;
 use onekeel_tests::{Member, World, lead_named};
 
 use tokio_stream::wrappers::IntervalStream;
@@ -18,7 +20,7 @@ const CALLERS: usize = 4;
 
 /// Calls on one channel again and again; returns how often.
 async fn keep_calling(world: &World, extra: &Extra, member: &Member, over: &AtomicBool) -> anyhow::Result<usize> {
-    let mut leads = extra.leads()?;
+    let mut leads = LeadServiceClient::new(Resend::from(extra.channel()?));
     let mut round = tokio::time::interval(Duration::from_millis(35));
     for number in 0.. {
         if over.load(Ordering::Relaxed) {

@@ -8,8 +8,8 @@ use anyhow::{Context, ensure};
 use onekeel_api::lead::lead_service_client::LeadServiceClient;
 use onekeel_api::lead::{CreateLeadRequest, GetLeadRequest};
 use onekeel_operator::stack::{Authority, Plan, Stack, endpoint, signed};
+use onekeel_server::Resend;
 use onekeel_tests::{Member, World, lead_named};
-use tonic::transport::Channel;
 
 use crate::extra::request;
 
@@ -51,9 +51,9 @@ struct Load {
 }
 
 impl Load {
-    async fn channel(&self) -> anyhow::Result<Channel> {
+    async fn channel(&self) -> anyhow::Result<Resend> {
         let endpoint = endpoint(&self.world.stack.address("lead", 0)?, Some(&self.trusted))?;
-        Ok(endpoint.connect().await?)
+        Ok(endpoint.connect().await?.into())
     }
 
     async fn call_on(self: Arc<Self>, member: Member, reconnect: bool) -> anyhow::Result<()> {

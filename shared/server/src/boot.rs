@@ -76,7 +76,7 @@ async fn prepare(name: &'static str, config: &Config) -> anyhow::Result<Parts> {
     let trusted = config.transport.authorities().await?;
     let quota = channels::open("QUOTA_ADDR", &config.quota_addr, trusted.as_ref())?;
     let tenant = channels::open("TENANT_ADDR", &config.tenant_addr, trusted.as_ref())?;
-    let peers = Peers::new(signer, quota, tenant);
+    let peers = Peers::new(signer, channels::peer(quota), channels::peer(tenant));
     let store = Store::connect(StoreConfig {
         url: config.database_url()?.expose().to_owned(),
         max_connections: config.max_connections,

@@ -4,10 +4,14 @@ use std::time::Duration;
 use anyhow::Context;
 use http::Uri;
 use http::uri::Scheme;
+use onekeel_gate::PeerChannel;
 use tokio::sync::mpsc;
+use tonic::Status;
 use tonic::transport::channel::Change;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tower::ServiceExt;
 
+use crate::Resend;
 use crate::transport::{Authorities, Watched};
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(1);
@@ -18,11 +22,7 @@ const MOST_ADDRESSES: usize = 64;
 
 /// A channel to one address, or one that spreads calls over several. `what` names the setting in errors. Servers at
 /// `https://` addresses must show a certificate that one of `trusted` signed for the host of the address.
-pub(crate) fn open(
-    what: &str,
-    addresses: &[String],
-    trusted: Option<&Watched<Authorities>>,
-) -> anyhow::Result<Channel> {
+pub(crate) fn open(what: &str, addresses: &[String], trusted: Option<&Watched<Authorities>>) -> anyhow::Result<Resend> {
     let endpoint = |address: &String| -> anyhow::Result<Endpoint> {
         let endpoint = Endpoint::from_shared(address.clone()).ok();
         let endpoint = endpoint.filter(|endpoint| has_scheme_and_host(endpoint.uri()));
@@ -45,12 +45,17 @@ pub(crate) fn open(
         let trusted = trusted.with_context(|| {
             format!("{what} has an https:// address; set TLS_CA_FILE to the authorities that sign such certificates")
         })?;
-        return open_secure(endpoints, trusted.clone());
+        return Ok(open_secure(endpoints, trusted.clone())?.into());
     }
     match <[Endpoint; 1]>::try_from(endpoints) {
-        Ok([only]) => Ok(only.connect_lazy()),
-        Err(several) => Ok(Channel::balance_list(several.into_iter())),
+        Ok([only]) => Ok(only.connect_lazy().into()),
+        Err(several) => Ok(Channel::balance_list(several.into_iter()).into()),
     }
+}
+
+/// The way to a service over such a channel.
+pub(crate) fn peer(channel: Resend) -> PeerChannel {
+    PeerChannel::new(channel.map_err(|error| Status::from_error(error.into())))
 }
 
 fn open_secure(endpoints: Vec<Endpoint>, mut trusted: Watched<Authorities>) -> anyhow::Result<Channel> {
