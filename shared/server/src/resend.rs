@@ -1,21 +1,23 @@
-//! A call whose connection ended before the call was on it goes to the next connection.
+//! A call whose connection ended before the server began the call goes to the next connection.
 //!
-//! Connections end by age and when a server is replaced. A call that meets that moment has reached nobody, so sending it
+//! Connections end by age and when a server is replaced. A call that meets that moment was heard by nobody, so sending it
 //! again is safe, whatever it does; clients in most languages do so by themselves, tonic's does not.
 use std::error::Error;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Frame, SizeHint};
+use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::{self, Channel};
 use tower::{Service, ServiceExt};
 
 const MOST_ATTEMPTS: u32 = 3;
+/// Requests of services are far smaller; of a stream that sent more, nothing is kept.
+const MOST_KEPT: usize = 64 * 1024;
 
 /// A channel that sends such calls again.
 #[derive(Clone)]
@@ -43,16 +45,20 @@ impl Service<Request<Body>> for Resend {
         let clone = self.channel.clone();
         let mut channel = std::mem::replace(&mut self.channel, clone);
         let (head, body) = request.into_parts();
-        let lender = Lender(Arc::new(Mutex::new(Some(body))));
+        let kept = Arc::new(Mutex::new(Kept::new(body)));
         Box::pin(async move {
             let mut attempt = 1;
             loop {
-                let sent = Request::from_parts(head.clone(), Body::new(lender.lend()));
+                let reading = Reading {
+                    kept: kept.clone(),
+                    next: 0,
+                };
+                let sent = Request::from_parts(head.clone(), Body::new(reading));
                 let error = match channel.call(sent).await {
-                    Err(error) if attempt < MOST_ATTEMPTS && never_sent(&error) && lender.is_whole() => error,
+                    Err(error) if attempt < MOST_ATTEMPTS && unheard(&error) && locked(&kept).room.is_some() => error,
                     other => return other,
                 };
-                tracing::debug!(%error, attempt, "the call was not sent; it goes to the next connection");
+                tracing::debug!(%error, attempt, "nobody heard the call; it goes to the next connection");
                 metrics::counter!("onekeel_calls_resent_total").increment(1);
                 channel.ready().await?;
                 attempt += 1;
@@ -61,9 +67,9 @@ impl Service<Request<Body>> for Resend {
     }
 }
 
-/// Of a request that hyper still held when the connection ended, or that HTTP/2 refused to begin, because the server had
-/// asked for the end of the connection: then it answers what was begun before, and nothing else.
-fn never_sent(error: &transport::Error) -> bool {
+/// Whether the server has not begun the call: hyper still held it when the connection ended, or the server asked for the
+/// end of the connection and named the last call that it will answer, which was an earlier one.
+fn unheard(error: &transport::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(inner) = cause {
         let held = inner.downcast_ref().is_some_and(hyper::Error::is_canceled);
@@ -78,54 +84,69 @@ fn never_sent(error: &transport::Error) -> bool {
     false
 }
 
-/// Keeps a body until somebody reads from it.
-struct Lender(Arc<Mutex<Option<Body>>>);
+/// A body of which is kept what was read, as long as it is little, so that it can be read again from the start.
+struct Kept {
+    rest: Body,
+    frames: Vec<Bytes>,
+    /// Bytes that may still be kept; none when too much was read.
+    room: Option<usize>,
+}
 
-impl Lender {
-    fn lend(&self) -> Lent {
-        Lent {
-            lender: self.0.clone(),
-            body: None,
+impl Kept {
+    fn new(rest: Body) -> Self {
+        Self {
+            rest,
+            frames: Vec::new(),
+            room: Some(MOST_KEPT),
         }
     }
 
-    fn is_whole(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    fn keep(&mut self, data: &Bytes) {
+        self.room = self.room.and_then(|room| room.checked_sub(data.len()));
+        match self.room {
+            Some(_) => self.frames.push(data.clone()),
+            None => self.frames.clear(),
+        }
     }
 }
 
-/// A body that stays with its lender until it is read.
-struct Lent {
-    lender: Arc<Mutex<Option<Body>>>,
-    body: Option<Body>,
+/// One reading of a kept body.
+struct Reading {
+    kept: Arc<Mutex<Kept>>,
+    next: usize,
 }
 
-impl http_body::Body for Lent {
+impl Reading {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        locked(&self.kept)
+    }
+}
+
+fn locked(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl http_body::Body for Reading {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = self.get_mut();
-        if this.body.is_none() {
-            this.body = this.lender.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let kept = self.kept.clone();
+        let mut kept = locked(&kept);
+        if let Some(data) = kept.frames.get(self.next) {
+            self.next += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
         }
-        let Some(body) = &mut this.body else {
-            return Poll::Ready(None);
-        };
-        Poll::Ready(ready!(Pin::new(body).poll_frame(context)))
+        let read = ready!(Pin::new(&mut kept.rest).poll_frame(context));
+        if let Some(data) = read.as_ref().and_then(|read| read.as_ref().ok()?.data_ref()) {
+            kept.keep(data);
+            self.next += 1;
+        }
+        Poll::Ready(read)
     }
 
     fn is_end_stream(&self) -> bool {
-        let lent = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
-        self.body
-            .as_ref()
-            .or(lent.as_ref())
-            .is_some_and(http_body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let lent = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
-        let body = self.body.as_ref().or(lent.as_ref());
-        body.map_or_else(SizeHint::default, http_body::Body::size_hint)
+        let kept = self.kept();
+        kept.frames.len() <= self.next && kept.rest.is_end_stream()
     }
 }
