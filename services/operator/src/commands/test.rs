@@ -25,6 +25,10 @@ const TOOLS: [Tool; 1] = [Tool {
 
 /// Runs the tests on a private PostgreSQL and Redis, or on those that DATABASE_URL and REDIS_URL name.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  cargo onekeel test
+  cargo onekeel test transport
+  ONEKEEL_REQUIRE_TOOLS=1 cargo onekeel test    a missing tool fails the run")]
 pub struct Test {
     /// Only one suite.
     suite: Option<Suite>,
