@@ -10,6 +10,6 @@ mod world;
 
 pub use clients::{Member, lead_named};
 pub use contract::{fault_of, is, methods, same_refusal};
-pub use programs::{output, program};
+pub use programs::{Ran, output, program, run};
 pub use run::{Body, Test, run_suite, tool};
 pub use world::World;

@@ -17,13 +17,28 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder.join(name))
 }
 
+/// How a program ended, and what it said.
+pub struct Ran {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs a command to its end.
+pub async fn run(command: &mut Command) -> anyhow::Result<Ran> {
+    let ended = tokio::time::timeout(LONGEST_RUN, command.kill_on_drop(true).output()).await??;
+    Ok(Ran {
+        code: ended.status.code(),
+        out: String::from_utf8_lossy(&ended.stdout).into_owned(),
+        err: String::from_utf8_lossy(&ended.stderr).into_owned(),
+    })
+}
+
 /// Runs a command to its end: whether it succeeded, and all that it said.
 pub async fn output(command: &mut Command) -> anyhow::Result<(bool, String)> {
-    let output = tokio::time::timeout(LONGEST_RUN, command.kill_on_drop(true).output()).await??;
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok((output.status.success(), text))
+    let ran = run(command).await?;
+    Ok((ran.code == Some(0), ran.out + &ran.err))
 }

@@ -19,19 +19,19 @@ pub struct Config {
     /// Address to listen on.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
-    /// PostgreSQL, with this service's own login.
+    /// PostgreSQL, with this service's own login; required, here or in a file.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<Secret>,
     /// File that holds DATABASE_URL.
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
-    /// Redis.
+    /// Redis; required, here or in a file.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<Secret>,
     /// File that holds REDIS_URL.
     #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
     pub redis_url_file: Option<PathBuf>,
-    /// Secret of users' tokens signed with HS256, at least 32 bytes.
+    /// Secret of users' tokens signed with HS256, at least 32 bytes; required where there is no JWT_PUBLIC_KEY_FILE.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub jwt_secret: Option<Secret>,
     /// File that holds JWT_SECRET.
@@ -46,7 +46,8 @@ pub struct Config {
     /// Audience of users' tokens.
     #[arg(long, env = "JWT_AUDIENCE", default_value = "onekeel")]
     pub jwt_audience: String,
-    /// This service's own private key in PEM (Ed25519, PKCS#8), for calls to other services.
+    /// This service's own private key in PEM (Ed25519, PKCS#8), for calls to other services;
+    /// required, here or in a file.
     #[arg(long, env = "SERVICE_KEY", hide_env_values = true, value_name = "PEM")]
     pub service_key: Option<Secret>,
     /// File that holds SERVICE_KEY.
@@ -55,7 +56,7 @@ pub struct Config {
     /// Folder with the services' public keys, one `<service>.pub` each.
     #[arg(long, env = "SERVICE_PEERS_DIR", value_name = "FOLDER")]
     pub service_peers_dir: PathBuf,
-    /// Secret that signs page tokens, at least 32 bytes, the same in all replicas.
+    /// Secret that signs page tokens, at least 32 bytes, the same in all replicas; required, here or in a file.
     #[arg(long, env = "PAGE_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub page_token_secret: Option<Secret>,
     /// File that holds PAGE_TOKEN_SECRET.

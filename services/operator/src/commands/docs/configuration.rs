@@ -2,6 +2,7 @@
 use std::fmt::Write;
 
 use clap::{Arg, Command, CommandFactory};
+use onekeel_operator::stack::{SERVICES, password_variable};
 use onekeel_server::Config;
 
 const HEAD: &str = "# Configuration
@@ -15,13 +16,16 @@ error names it.
 
 ## Servers
 
-`onekeel-quota`, `onekeel-tenant` and `onekeel-lead` read the same settings. Give each its own database login, service
-key and certificate; JWT keys, peers, the secret of page tokens and Redis are the same for all.
-
 ";
 
 pub(super) fn render(onekeel: &Command) -> anyhow::Result<String> {
     let mut page = HEAD.to_owned();
+    let servers = SERVICES.map(|service| format!("`onekeel-{service}`")).join(", ");
+    writeln!(
+        page,
+        "All servers read the same settings: {servers}. Give each its own database login, service key and certificate; \
+         JWT keys, peers, the secret of page tokens and Redis are the same for all.\n"
+    )?;
     table(&mut page, &Config::command(), |_| true)?;
     page.push_str("\n## The `onekeel` command\n\nOnly flags that are environment variables as well; `--help` explains the others.\n");
     for command in onekeel.get_subcommands() {
@@ -29,6 +33,9 @@ pub(super) fn render(onekeel: &Command) -> anyhow::Result<String> {
         if command.get_arguments().any(variable) {
             writeln!(page, "\n### `onekeel {}`\n", command.get_name())?;
             table(&mut page, command, variable)?;
+        }
+        if command.get_name() == "migrate" {
+            passwords(&mut page)?;
         }
     }
     Ok(page)
@@ -54,6 +61,19 @@ fn table(page: &mut String, command: &Command, shown: impl Fn(&Arg) -> bool) -> 
             default(argument),
             if argument.is_hide_env_values_set() { "yes" } else { "" },
             meaning(argument)
+        )?;
+    }
+    Ok(())
+}
+
+/// Variables without a flag: a password has no place in a process list.
+fn passwords(page: &mut String) -> anyhow::Result<()> {
+    for service in SERVICES {
+        let variable = password_variable(service);
+        writeln!(
+            page,
+            "| `{variable}` |  |  | yes | Password of the login `onekeel_{service}`; without one it stays as it is. |\n\
+             | `{variable}_FILE` |  |  |  | File that holds {variable}. |"
         )?;
     }
     Ok(())

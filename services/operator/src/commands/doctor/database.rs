@@ -84,7 +84,7 @@ async fn latency(findings: &mut Findings, connection: &mut PgConnection) -> Look
         best = best.min(began.elapsed());
     }
     let status = if best > SLOW { Status::Warning } else { Status::Ok };
-    let seen = format!("answers in {:.1} ms", best.as_secs_f64() * 1000.0);
+    let seen = format!("answers in {:.2} ms", best.as_secs_f64() * 1000.0);
     findings.judge(
         "postgres.reachable",
         status,

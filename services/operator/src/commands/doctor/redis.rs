@@ -64,7 +64,7 @@ async fn look_closer(findings: &mut Findings, client: &Client) -> Result<(), Err
         best = best.min(began.elapsed());
     }
     let status = if best > SLOW { Status::Warning } else { Status::Ok };
-    let seen = format!("answers in {:.1} ms", best.as_secs_f64() * 1000.0);
+    let seen = format!("answers in {:.2} ms", best.as_secs_f64() * 1000.0);
     findings.judge("redis.reachable", status, seen, "run QuotaService nearer to Redis");
 
     let info: String = client.custom::<String, String>(command("INFO"), Vec::new()).await?;

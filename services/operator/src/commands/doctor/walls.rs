@@ -31,7 +31,7 @@ pub async fn policies(findings: &mut Findings, url: &str) {
         Ok(crooked) => findings.failure(
             name,
             crooked.join("; "),
-            "restore it: drop the table's policies, then select onekeel.tenant_table('<schema>.<table>'); servers refuse to start until then",
+            "an empty database needs `onekeel migrate`; a table's wall is put back by dropping its policies and then select onekeel.tenant_table('<schema>.<table>'); servers refuse to start until then",
         ),
         Err(fault) => findings.warning(name, format!("could not look: {fault}"), "use the login that runs the migrations"),
     }
