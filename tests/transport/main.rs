@@ -1,5 +1,6 @@
 //! How bytes travel: TLS that changes under load, connections that end, compressed messages.
 mod ages;
+mod dev;
 mod extra;
 mod files;
 mod gzip;
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         ages::a_call_that_outlasts_the_grace_is_cut_off;
         gzip::an_answer_is_compressed_for_those_who_ask;
         gzip::a_message_that_unpacks_to_too_much_is_refused;
+        dev::the_lines_of_dev_work_as_they_are_printed with grpcurl;
+        dev::the_doctor_sees_how_long_a_certificate_is_good;
         gzip::another_compression_is_refused_and_gzip_is_named;
     ];
     run_suite(&Plan::default().with_tls().with("quota", 2), tests)
