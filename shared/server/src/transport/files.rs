@@ -106,3 +106,65 @@ async fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     }
     Ok(contents)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file's contents as they are; good for ever.
+    struct Text(String);
+
+    impl Dated for Text {
+        fn expires(&self) -> SystemTime {
+            SystemTime::now() + Duration::from_secs(3600)
+        }
+    }
+
+    fn parse(contents: &[Vec<u8>]) -> anyhow::Result<Text> {
+        let text = String::from_utf8(contents.concat())?;
+        anyhow::ensure!(!text.contains("broken"), "the file is broken");
+        Ok(Text(text))
+    }
+
+    #[tokio::test]
+    async fn what_is_still_being_written_is_not_taken_and_what_is_broken_never() {
+        let every = Duration::from_millis(60);
+        let path = std::env::temp_dir().join(format!("onekeel-files-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&path, "first").unwrap();
+        let files = Files {
+            of: "certificate",
+            paths: vec![("TLS_CERT_FILE", path.clone())],
+            parse,
+        };
+        let mut watched = files.follow(every).await.unwrap();
+        // Each look sees other contents than the one before, so none of them counts.
+        let mut pieces = tokio::time::interval(every / 6);
+        for piece in 0..40 {
+            pieces.tick().await;
+            std::fs::write(&path, format!("piece {piece}")).unwrap();
+            assert_eq!(watched.borrow().0, "first");
+        }
+        for (contents, taken) in [("broken", None), ("last", Some("last"))] {
+            std::fs::write(&path, contents).unwrap();
+            let changed = tokio::time::timeout(every * 10, watched.changed()).await;
+            assert_eq!(changed.is_ok(), taken.is_some(), "{contents}");
+            assert_eq!(watched.borrow_and_update().0, taken.unwrap_or("first"));
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_missing_or_too_large_is_refused_by_name() {
+        let path = std::env::temp_dir().join(format!("onekeel-large-{}", uuid::Uuid::new_v4()));
+        let files = || Files {
+            of: "authority",
+            paths: vec![("TLS_CA_FILE", path.clone())],
+            parse,
+        };
+        let said = async || format!("{:#}", files().follow(Duration::from_secs(1)).await.err().unwrap());
+        assert!(said().await.contains("TLS_CA_FILE: cannot read"));
+        std::fs::write(&path, vec![b'x'; (1 << 20) + 1]).unwrap();
+        assert!(said().await.contains("larger than 1 MiB"));
+        std::fs::remove_file(&path).unwrap();
+    }
+}
