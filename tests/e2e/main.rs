@@ -1,6 +1,8 @@
 //! The suite as its users see it.
 mod campaigns;
+mod commands;
 mod conversations;
+mod doctor;
 mod identity;
 mod leads;
 mod limits;
@@ -63,6 +65,15 @@ fn main() -> ExitCode {
         operations::the_real_grpcurl_lists_describes_and_calls with grpcurl;
         operations::a_given_server_keeps_the_passwords_of_its_logins;
         operations::the_demo_keeps_its_promises;
+        commands::permissions_name_every_method_once;
+        commands::completions_are_a_script_that_bash_reads;
+        commands::data_are_printed_as_json;
+        commands::wrong_usage_ends_with_2_and_failure_with_1;
+        doctor::a_healthy_deployment_has_no_failure;
+        doctor::a_broken_policy_or_schema_is_found;
+        doctor::a_mighty_role_is_found;
+        doctor::a_redis_that_forgets_is_found;
+        doctor::what_cannot_be_reached_is_a_failure_without_a_secret;
     ];
     run_suite(&Plan::default().with_env("BASE_DOMAIN", "example.com"), tests)
 }

@@ -1,39 +1,18 @@
 //! What those see who run the suite.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use onekeel_api::ErrorReason;
 use onekeel_api::lead::lead_service_client::LeadServiceClient;
 use onekeel_operator::stack::{Database, Plan};
 use onekeel_tenancy::Role;
-use onekeel_tests::{World, is, lead_named};
+use onekeel_tests::{World, is, lead_named, output, program};
 use serde_json::Value;
 use sqlx::migrate::MigrateDatabase;
 use sqlx::{Connection, PgConnection, Postgres};
 use tokio::process::Command;
 use tonic::{Request, Status};
-
-/// A program that was built with the tests.
-fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let folder = own
-        .ancestors()
-        .nth(2)
-        .context("a test lies two folders below the target")?;
-    Ok(folder.join(name))
-}
-
-async fn output(command: &mut Command) -> anyhow::Result<(bool, String)> {
-    let output = tokio::time::timeout(Duration::from_secs(300), command.kill_on_drop(true).output()).await??;
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok((output.status.success(), text))
-}
 
 pub async fn health_and_reflection_need_no_token(world: Arc<World>) -> anyhow::Result<()> {
     use tonic_health::pb::HealthCheckRequest;

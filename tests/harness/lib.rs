@@ -5,11 +5,13 @@
 mod clients;
 mod contract;
 mod dynamic;
+mod programs;
 mod run;
 mod world;
 
 pub use clients::{Member, lead_named};
 pub use contract::{fault_of, is, keeps_contract, same_refusal};
 pub use dynamic::{Method, contract};
+pub use programs::{Ran, output, program, run};
 pub use run::{Body, Test, run_suite, tool};
 pub use world::World;

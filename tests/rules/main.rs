@@ -174,3 +174,29 @@ fn tables_are_walled_where_they_are_made() {
         assert_eq!(made, walled, "{}: tables with client_id, and walls", path.display());
     }
 }
+
+#[test]
+fn pages_made_from_the_code_are_fresh() {
+    let program = onekeel_tests::program("onekeel").expect("it was built with the tests");
+    let checked = std::process::Command::new(program)
+        .args(["docs", "--check"])
+        .current_dir(root())
+        .output()
+        .expect("onekeel runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn every_server_packs_its_answers_for_those_who_ask() {
+    for service in SERVICES {
+        let path = root().join("services").join(service).join("src/lib.rs");
+        let text = std::fs::read_to_string(&path).expect("the routes");
+        let served = text.matches("ServiceServer::").count();
+        let packed = text.matches(".accept_compressed(Gzip).send_compressed(Gzip)").count();
+        assert!(
+            served > 0 && served == packed,
+            "{}: {served} services, {packed} of them with gzip",
+            path.display()
+        );
+    }
+}

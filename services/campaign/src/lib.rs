@@ -11,15 +11,17 @@ use onekeel_api::campaign::agent_service_server::AgentServiceServer;
 use onekeel_api::campaign::campaign_service_server::CampaignServiceServer;
 use onekeel_api::campaign::conversation_service_server::ConversationServiceServer;
 use onekeel_server::{Parts, Routed};
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::service::Routes;
 
 /// The gRPC services of this server.
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
-    let routes = Routes::new(CampaignServiceServer::new(campaign::service::Campaigns::new(parts)))
-        .add_service(AgentServiceServer::new(agent::service::Agents::new(parts)))
-        .add_service(ConversationServiceServer::new(
-            conversation::service::Conversations::new(parts),
-        ));
+    let campaigns = CampaignServiceServer::new(campaign::service::Campaigns::new(parts));
+    let agents = AgentServiceServer::new(agent::service::Agents::new(parts));
+    let conversations = ConversationServiceServer::new(conversation::service::Conversations::new(parts));
+    let routes = Routes::new(campaigns.accept_compressed(Gzip).send_compressed(Gzip))
+        .add_service(agents.accept_compressed(Gzip).send_compressed(Gzip))
+        .add_service(conversations.accept_compressed(Gzip).send_compressed(Gzip));
     let names = vec![
         "onekeel.campaign.v1.CampaignService",
         "onekeel.campaign.v1.AgentService",

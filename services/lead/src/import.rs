@@ -220,7 +220,8 @@ impl Import {
 
 /// A message that is too large stays so when it is sent again; anything else may have been the connection.
 fn unreadable(status: Status) -> Fault {
-    if status.code() == Code::OutOfRange {
+    // The second is what a message gets that is too large when it is unpacked.
+    if matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted) {
         return Fault::invalid("leads", "a message must be at most 4 MiB; send fewer rows in each").cause(status);
     }
     Fault::unavailable("the stream broke off").cause(status)

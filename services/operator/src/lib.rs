@@ -2,7 +2,6 @@
 //!
 //! The `onekeel` command and the tests use the same parts.
 
-pub mod pages;
 pub mod private;
 mod random;
 pub mod sample;

@@ -3,11 +3,27 @@ mod commands;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// As clap ends when it does not know a flag.
+const WRONG_USAGE: u8 = 2;
 
 /// Runs, tests and looks after the OneKeel suite.
 #[derive(Parser)]
-#[command(version, max_term_width = 110)]
+#[command(
+    name = "onekeel",
+    version,
+    max_term_width = 110,
+    after_help = "Examples:
+  onekeel demo                       the main job, end to end, on servers of its own
+  onekeel dev --tls                  the suite on this machine, with tokens and grpcurl lines to copy
+  onekeel migrate                    brings the database at DATABASE_URL to the newest schema
+  onekeel doctor                     looks at a deployment and says what to do
+  onekeel permissions                which role may call which method
+
+Data go to standard output, everything else to standard error.
+Exit codes: 0 done, 1 failed, 2 wrong usage."
+)]
 struct Onekeel {
     #[command(subcommand)]
     command: Command,
@@ -17,10 +33,14 @@ struct Onekeel {
 enum Command {
     Demo(commands::demo::Demo),
     Dev(commands::dev::Dev),
-    Test(commands::test::Test),
     Migrate(commands::migrate::Migrate),
+    Doctor(commands::doctor::Doctor),
+    Permissions(commands::permissions::Permissions),
     Token(commands::token::Token),
+    Completions(commands::completions::Completions),
+    Test(commands::test::Test),
     Prepare(commands::prepare::Prepare),
+    Docs(commands::docs::Docs),
 }
 
 fn main() -> ExitCode {
@@ -32,23 +52,31 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(run(onekeel.command));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
+    match runtime.block_on(run(onekeel.command)) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("onekeel: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<commands::WrongUsage>() {
+                ExitCode::from(WRONG_USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Demo(demo) => demo.run().await,
-        Command::Dev(dev) => dev.run().await,
-        Command::Test(test) => test.run().await,
-        Command::Migrate(migrate) => migrate.run().await,
-        Command::Token(token) => token.run(),
-        Command::Prepare(prepare) => prepare.run().await,
+        Command::Doctor(doctor) => return doctor.run().await,
+        Command::Demo(demo) => demo.run().await?,
+        Command::Dev(dev) => dev.run().await?,
+        Command::Migrate(migrate) => migrate.run().await?,
+        Command::Permissions(permissions) => permissions.run()?,
+        Command::Token(token) => token.run()?,
+        Command::Completions(completions) => completions.run(Onekeel::command()),
+        Command::Test(test) => test.run().await?,
+        Command::Prepare(prepare) => prepare.run().await?,
+        Command::Docs(docs) => docs.run(&Onekeel::command())?,
     }
+    Ok(ExitCode::SUCCESS)
 }

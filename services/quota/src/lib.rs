@@ -16,13 +16,15 @@ use std::sync::Arc;
 
 use onekeel_api::quota::quota_service_server::QuotaServiceServer;
 use onekeel_server::{Parts, Routed};
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::service::Routes;
 
 /// The gRPC services of this server, and its sweeper.
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let service = Arc::new(service::Quota::new(parts)?);
     let sweeper = service.sweeper();
-    let routes = Routes::new(QuotaServiceServer::from_arc(service));
-    Ok(Routed::new(routes, vec!["onekeel.quota.v1.QuotaService"])
+    let quota = QuotaServiceServer::from_arc(service);
+    let quota = quota.accept_compressed(Gzip).send_compressed(Gzip);
+    Ok(Routed::new(Routes::new(quota), vec!["onekeel.quota.v1.QuotaService"])
         .with_task("quota.sweep", move || sweeper.clone().run()))
 }

@@ -11,13 +11,17 @@ mod tenant;
 
 use onekeel_api::tenant::tenant_service_server::TenantServiceServer;
 use onekeel_server::{Parts, Routed};
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::service::Routes;
 
 /// The gRPC services of this server, and the work that finishes interrupted changes of plan.
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let plans = plan::Plans::new(parts);
     let service = service::Tenants::new(parts, plans.clone());
-    let routes = Routes::new(TenantServiceServer::new(service));
-    Ok(Routed::new(routes, vec!["onekeel.tenant.v1.TenantService"])
-        .with_task("tenant.settle_plans", move || plans.clone().finish_interrupted()))
+    let tenants = TenantServiceServer::new(service);
+    let tenants = tenants.accept_compressed(Gzip).send_compressed(Gzip);
+    Ok(
+        Routed::new(Routes::new(tenants), vec!["onekeel.tenant.v1.TenantService"])
+            .with_task("tenant.settle_plans", move || plans.clone().finish_interrupted()),
+    )
 }

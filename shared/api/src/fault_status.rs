@@ -95,27 +95,6 @@ impl Fault {
             _ => Self::internal(status),
         }
     }
-
-    /// What a transport says that refused a request before any of our code saw it: a message too large or unreadable,
-    /// a compression that nobody speaks. Such a status has no details of its own.
-    pub fn from_transport(status: &Status) -> Self {
-        let fault = match status.code() {
-            Code::OutOfRange => Self::new(
-                ErrorReason::InvalidArgument,
-                "the message is larger than 4 MiB; send less in each",
-            ),
-            Code::Internal => Self::new(
-                ErrorReason::InvalidArgument,
-                "the request cannot be read as the message that this method takes",
-            ),
-            Code::Unimplemented => Self::new(
-                ErrorReason::Unimplemented,
-                "this server does not speak the request's compression, or has no such method",
-            ),
-            _ => return Self::from_code(status),
-        };
-        fault.cause(status)
-    }
 }
 
 #[cfg(test)]

@@ -63,6 +63,16 @@ impl Policies {
         Ok(Self(policies))
     }
 
+    /// Full names of the suite's services in an encoded descriptor set, in alphabetical order.
+    pub fn services(descriptor_set: &[u8]) -> Result<Vec<String>, PolicyError> {
+        let pool = DescriptorPool::decode(descriptor_set)
+            .map_err(|error| PolicyError(format!("the descriptor set is broken: {error}")))?;
+        let names = pool.services().map(|service| service.full_name().to_owned());
+        let mut own: Vec<_> = names.filter(|name| name.starts_with("onekeel.")).collect();
+        own.sort();
+        Ok(own)
+    }
+
     /// The policy of the method at an HTTP path, for example `/onekeel.lead.v1.LeadService/GetLead`.
     pub fn get(&self, path: &str) -> Option<&Arc<Policy>> {
         self.0.get(path)

@@ -18,7 +18,7 @@ mod units;
 pub use admission::{Admission, AdmissionLayer};
 pub use charge::Charge;
 pub use ledger::{write_charge, write_release};
-pub use peers::Peers;
+pub use peers::{PeerChannel, Peers};
 pub use retry::or_first_result;
 pub use units::ChargeRow;
 

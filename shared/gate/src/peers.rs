@@ -6,20 +6,24 @@ use onekeel_api::quota::quota_service_client::QuotaServiceClient;
 use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
 use onekeel_api::{Deadline, Fault, trace};
 use onekeel_tenancy::{Signer, Tenant};
-use tonic::Request;
-use tonic::transport::Channel;
+use tonic::body::Body;
+use tonic::{Request, Status};
+use tower::util::BoxCloneSyncService;
+
+/// A way to another service, with whatever stands around each call.
+pub type PeerChannel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
 /// The services that every server may call.
 #[derive(Clone)]
 pub struct Peers {
     signer: Arc<Signer>,
-    quota: QuotaServiceClient<Channel>,
-    tenant: TenantServiceClient<Channel>,
+    quota: QuotaServiceClient<PeerChannel>,
+    tenant: TenantServiceClient<PeerChannel>,
 }
 
 impl Peers {
     /// Calls go through these channels and carry `signer`'s tokens.
-    pub fn new(signer: Arc<Signer>, quota: Channel, tenant: Channel) -> Self {
+    pub fn new(signer: Arc<Signer>, quota: PeerChannel, tenant: PeerChannel) -> Self {
         Self {
             signer,
             quota: QuotaServiceClient::new(quota),
@@ -28,12 +32,12 @@ impl Peers {
     }
 
     /// QuotaService.
-    pub fn quota(&self) -> QuotaServiceClient<Channel> {
+    pub fn quota(&self) -> QuotaServiceClient<PeerChannel> {
         self.quota.clone()
     }
 
     /// TenantService.
-    pub fn tenant(&self) -> TenantServiceClient<Channel> {
+    pub fn tenant(&self) -> TenantServiceClient<PeerChannel> {
         self.tenant.clone()
     }
 

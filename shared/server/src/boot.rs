@@ -12,16 +12,11 @@ use onekeel_tenancy::{PERMISSIONS, Verifier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::stack::{Stack, outside};
+use crate::transport::{Identity, Listening, Watched, listen};
 use crate::{Config, Parts, Routed, channels, health};
 
-const MOST_STREAMS: u32 = 256;
-const LARGEST_HEADERS: u32 = 24 * 1024;
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs the server `name` until SIGTERM or SIGINT. `routes` makes its services from the parts.
@@ -45,6 +40,7 @@ fn fail(name: &str, error: &anyhow::Error) -> ExitCode {
 
 async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::Result<Routed>) -> anyhow::Result<()> {
     let verifier = Arc::new(config.verifier()?);
+    let identity = config.transport.identity().await?;
     let parts = prepare(name, &config).await?;
     let routed = routes(&parts)?;
     let policies = load_policies(&routed.names)?;
@@ -64,7 +60,7 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
         metrics_listen: config.metrics_listen,
     });
     let telemetry = telemetry.map_err(anyhow::Error::from_boxed).context("telemetry")?;
-    let served = serve(name, &config, &parts, routed, policies, verifier).await;
+    let served = serve(name, &config, &parts, routed, policies, verifier, identity).await;
     parts.gate.close().await;
     parts.store.close().await;
     tracing::info!(service = name, "ended");
@@ -77,9 +73,10 @@ async fn prepare(name: &'static str, config: &Config) -> anyhow::Result<Parts> {
     let signer = Arc::new(config.signer(name)?);
     let page_key = PageKey::new(config.page_token_secret()?.expose().as_bytes());
     let redis_url = config.redis_url()?;
-    let quota = channels::open("QUOTA_ADDR", &config.quota_addr)?;
-    let tenant = channels::open("TENANT_ADDR", &config.tenant_addr)?;
-    let peers = Peers::new(signer, quota, tenant);
+    let trusted = config.transport.authorities().await?;
+    let quota = channels::open("QUOTA_ADDR", &config.quota_addr, trusted.as_ref())?;
+    let tenant = channels::open("TENANT_ADDR", &config.tenant_addr, trusted.as_ref())?;
+    let peers = Peers::new(signer, channels::peer(quota), channels::peer(tenant));
     let store = Store::connect(StoreConfig {
         url: config.database_url()?.expose().to_owned(),
         max_connections: config.max_connections,
@@ -114,6 +111,7 @@ async fn serve(
     routed: Routed,
     policies: Arc<Policies>,
     verifier: Arc<Verifier>,
+    identity: Option<Watched<Identity>>,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
@@ -141,8 +139,15 @@ async fn serve(
         tasks.spawn(keep_running(task, start));
     }
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let server = tokio::spawn(listen(routes, listener, stopped));
-    tracing::info!(service = name, listen = %config.listen, "serving");
+    let tls = identity.is_some();
+    let listening = Listening {
+        routes,
+        listener,
+        identity,
+        transport: config.transport.clone(),
+    };
+    let server = tokio::spawn(listen(listening, stopped));
+    tracing::info!(service = name, listen = %config.listen, tls, "serving");
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -155,28 +160,12 @@ async fn serve(
     health::set(&reporter, &routed.names, false).await;
     drop(stop);
     tokio::select! {
-        ended = server => ended?.context("serving")?,
+        ended = server => ended.context("serving")?,
         () = tokio::time::sleep(config.drain()) => anyhow::bail!("calls were cut off after {} s", config.drain_seconds),
         _ = terminate.recv() => anyhow::bail!("cut off by a second SIGTERM"),
         _ = interrupt.recv() => anyhow::bail!("cut off by a second SIGINT"),
     }
     Ok(())
-}
-
-async fn listen(
-    routes: Routes,
-    listener: TcpListener,
-    stopped: tokio::sync::oneshot::Receiver<()>,
-) -> Result<(), tonic::transport::Error> {
-    let drain = async { drop(stopped.await) };
-    Server::builder()
-        .max_concurrent_streams(MOST_STREAMS)
-        .http2_max_header_list_size(LARGEST_HEADERS)
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), drain)
-        .await
 }
 
 /// Starts background work again when it ends or panics, and says so.

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, Request, Response};
 use onekeel_api::{Deadline, Fault, Policies};
 use tokio::sync::Semaphore;
-use tonic::{Code, Status};
+use tonic::Status;
 use tower::{Layer, Service};
 
 /// Of a call whose caller names none, and at most.
@@ -72,7 +72,7 @@ where
             let called = AssertUnwindSafe(async { inner.call(request).await }).catch_unwind();
             let within = Deadline::after(limit).scope(called);
             match tokio::time::timeout(limit, within).await {
-                Ok(Ok(answered)) => answered.map(with_details),
+                Ok(Ok(answered)) => answered,
                 Ok(Err(_panic)) => {
                     metrics::counter!("onekeel_rpc_panics_total").increment(1);
                     Ok(refusal(Fault::internal(
@@ -82,16 +82,6 @@ where
                 Err(_elapsed) => Ok(refusal(Fault::deadline_exceeded())),
             }
         })
-    }
-}
-
-/// A refusal that came from the transport below our handlers says no reason; every refusal of ours has details.
-fn with_details<R: Default>(response: Response<R>) -> Response<R> {
-    let headers = response.headers();
-    let ours = headers.contains_key(Status::GRPC_STATUS_DETAILS) || !headers.contains_key(Status::GRPC_STATUS);
-    match Status::from_header_map(headers) {
-        Some(status) if !ours && status.code() != Code::Ok => refusal(Fault::from_transport(&status)),
-        _ => response,
     }
 }
 

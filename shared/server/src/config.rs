@@ -8,7 +8,7 @@ use clap::Parser;
 use onekeel_telemetry::LogFormat;
 use onekeel_tenancy::{Signer, Verifier, VerifierConfig, VerifyingKey};
 
-use crate::{Secret, SecretSource};
+use crate::{Secret, SecretSource, Transport};
 
 const SHORTEST_PAGE_SECRET: usize = 32;
 
@@ -19,19 +19,19 @@ pub struct Config {
     /// Address to listen on.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
-    /// PostgreSQL, with this service's own login.
+    /// PostgreSQL, with this service's own login; required, here or in a file.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<Secret>,
     /// File that holds DATABASE_URL.
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
-    /// Redis.
+    /// Redis; required, here or in a file.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<Secret>,
     /// File that holds REDIS_URL.
     #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
     pub redis_url_file: Option<PathBuf>,
-    /// Secret of users' tokens signed with HS256, at least 32 bytes.
+    /// Secret of users' tokens signed with HS256, at least 32 bytes; required where there is no JWT_PUBLIC_KEY_FILE.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub jwt_secret: Option<Secret>,
     /// File that holds JWT_SECRET.
@@ -46,7 +46,8 @@ pub struct Config {
     /// Audience of users' tokens.
     #[arg(long, env = "JWT_AUDIENCE", default_value = "onekeel")]
     pub jwt_audience: String,
-    /// This service's own private key in PEM (Ed25519, PKCS#8), for calls to other services.
+    /// This service's own private key in PEM (Ed25519, PKCS#8), for calls to other services;
+    /// required, here or in a file.
     #[arg(long, env = "SERVICE_KEY", hide_env_values = true, value_name = "PEM")]
     pub service_key: Option<Secret>,
     /// File that holds SERVICE_KEY.
@@ -55,21 +56,24 @@ pub struct Config {
     /// Folder with the services' public keys, one `<service>.pub` each.
     #[arg(long, env = "SERVICE_PEERS_DIR", value_name = "FOLDER")]
     pub service_peers_dir: PathBuf,
-    /// Secret that signs page tokens, at least 32 bytes, the same in all replicas.
+    /// Secret that signs page tokens, at least 32 bytes, the same in all replicas; required, here or in a file.
     #[arg(long, env = "PAGE_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub page_token_secret: Option<Secret>,
     /// File that holds PAGE_TOKEN_SECRET.
     #[arg(long, env = "PAGE_TOKEN_SECRET_FILE", value_name = "FILE")]
     pub page_token_secret_file: Option<PathBuf>,
-    /// QuotaService, as `http://host:port`; several with commas between.
+    /// QuotaService, as `http://host:port` or `https://host:port`; several with commas between.
     #[arg(long, env = "QUOTA_ADDR", value_delimiter = ',', required = true)]
     pub quota_addr: Vec<String>,
-    /// TenantService, as `http://host:port`; several with commas between.
+    /// TenantService, as `http://host:port` or `https://host:port`; several with commas between.
     #[arg(long, env = "TENANT_ADDR", value_delimiter = ',', required = true)]
     pub tenant_addr: Vec<String>,
     /// Domain below which each tenant has the host `<slug>.<base domain>`; the tenant server resolves hosts with it.
     #[arg(long, env = "BASE_DOMAIN", value_name = "DOMAIN", value_parser = parse_domain)]
     pub base_domain: Option<String>,
+    /// How connections are made and how long they live.
+    #[command(flatten)]
+    pub transport: Transport,
     /// Replicas of each tenant-facing service; shares the fallback of request allowances.
     #[arg(long, env = "REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub replicas: u32,

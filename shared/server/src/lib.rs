@@ -1,18 +1,23 @@
 //! How does a server run?
 //!
-//! One bootstrap for all of them: configuration, the ordered stack of layers, health, reflection, shutdown.
+//! One bootstrap for all of them: configuration, the ordered stack of layers, TLS, health, reflection, shutdown.
 
 mod boot;
 mod bound;
 mod channels;
 mod config;
+mod contract;
 mod health;
 mod observe;
 mod parts;
+mod resend;
 mod secret;
 mod stack;
+pub mod transport;
 
 pub use boot::main;
 pub use config::Config;
 pub use parts::{Parts, Routed};
+pub use resend::Resend;
 pub use secret::{Secret, SecretSource};
+pub use transport::Transport;

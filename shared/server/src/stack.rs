@@ -11,6 +11,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::ServiceBuilder;
 
 use crate::bound::BoundLayer;
+use crate::contract::ContractLayer;
 use crate::observe::ObserveLayer;
 
 /// What the layers need.
@@ -40,7 +41,9 @@ impl Stack {
             // Who calls, and is it a method for such callers? Leaves a Caller and the method's policy.
             .layer(AuthLayer::new(self.verifier, self.policies))
             // State, permission, allowance: needs both. Last, so that a stranger spends nobody's allowance.
-            .layer(AdmissionLayer::new(self.gate));
+            .layer(AdmissionLayer::new(self.gate))
+            // Next to the handlers, whose framework refuses messages that no handler sees.
+            .layer(ContractLayer);
         routes.into_axum_router().layer(layers)
     }
 }

@@ -91,8 +91,8 @@ impl Store {
         )))
     }
 
-    /// Tables without their wall, each with what is wrong.
-    async fn crooked_tables(&self) -> Result<Vec<String>, Fault> {
+    /// Tables without their wall, each with what is wrong; none when all is well.
+    pub async fn crooked_tables(&self) -> Result<Vec<String>, Fault> {
         let schemas: Vec<String> = SCHEMAS.map(str::to_owned).to_vec();
         let tables = sqlx::query_as!(
             Table,

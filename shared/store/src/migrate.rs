@@ -24,6 +24,45 @@ pub struct Report {
     pub known: usize,
 }
 
+/// How a database's schema compares with the newest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Versions that are applied as they are known here.
+    pub applied: Vec<i64>,
+    /// Versions that are not applied yet.
+    pub missing: Vec<i64>,
+    /// Versions that were applied with another text.
+    pub changed: Vec<i64>,
+    /// Versions that a newer release applied.
+    pub unknown: Vec<i64>,
+}
+
+/// Compares without changing anything; the login must be able to read the table of versions.
+pub async fn status(connection: &mut PgConnection) -> Result<Status, Error> {
+    let table = MIGRATIONS.table_name.as_ref();
+    let there: bool = sqlx::query_scalar("select to_regclass($1) is not null")
+        .bind(table)
+        .fetch_one(&mut *connection)
+        .await?;
+    let done = if there {
+        connection.list_applied_migrations(table).await?
+    } else {
+        Vec::new()
+    };
+    let mut status = Status::default();
+    for known in MIGRATIONS.iter() {
+        match done.iter().find(|done| done.version == known.version) {
+            None => status.missing.push(known.version),
+            Some(done) if done.checksum == known.checksum => status.applied.push(known.version),
+            Some(_) => status.changed.push(known.version),
+        }
+    }
+    let unknown = done.iter().map(|done| done.version);
+    let is_known = |version: &i64| MIGRATIONS.iter().any(|known| known.version == *version);
+    status.unknown = unknown.filter(|version| !is_known(version)).collect();
+    Ok(status)
+}
+
 /// Applies what is missing and sets the passwords of `logins`. Idempotent; two runs at once wait for one another on an
 /// advisory lock. The login at `url` must be allowed to create roles and schemas.
 pub async fn run(url: &str, logins: &[Login]) -> Result<Report, Error> {

@@ -1,4 +1,5 @@
 //! Calls that several commands make: tenants are created, leads are imported.
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -81,12 +82,16 @@ pub fn grpcurl_lines(stack: &Stack, client: ClientId) -> anyhow::Result<String> 
     let (campaign, quota) = (address("campaign")?, address("quota")?);
     let token = stack.token(Some(client), Role::Admin)?;
     let platform = stack.token(None, Role::PlatformAdmin)?;
-    Ok(format!(
+    let mut lines = format!(
         "export TENANT={tenant} LEAD={lead} CAMPAIGN={campaign} QUOTA={quota}\n\
          export TOKEN={token}\n\
-         export PLATFORM_TOKEN={platform}\n\
-         {GRPCURL_LINES}"
-    ))
+         export PLATFORM_TOKEN={platform}\n"
+    );
+    let Some(certificates) = &stack.certificates else {
+        return Ok(lines + GRPCURL_LINES);
+    };
+    writeln!(lines, "export CA={}", certificates.trusted().display())?;
+    Ok(lines + &GRPCURL_LINES.replace("-plaintext", "-cacert $CA"))
 }
 
 const GRPCURL_LINES: &str = r#"grpcurl -plaintext $LEAD list

@@ -7,26 +7,49 @@ use super::{build_servers, on_stack};
 
 /// Starts the whole suite and keeps it up until Ctrl-C; prints addresses, tokens and grpcurl lines.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  cargo onekeel dev                        plain text, a tenant on the basic plan
+  cargo onekeel dev --tls                  TLS with an authority of this run; the lines use grpcurl -cacert
+  cargo onekeel dev --plan enterprise
+
+PostgreSQL and Redis are private ones, or those at DATABASE_URL and REDIS_URL. Ctrl-C ends everything and leaves nothing.")]
 pub struct Dev {
-    /// Plan of the tenant that is made to play with.
+    /// Plan of the tenant that is made to play with: basic, professional, enterprise, or one of yours.
     #[arg(long, default_value = "basic")]
     plan: String,
+    /// Lets the servers speak TLS, with callers and with one another.
+    #[arg(long)]
+    tls: bool,
 }
 
 impl Dev {
     pub async fn run(self) -> anyhow::Result<()> {
         eprintln!("building the servers");
         build_servers().await?;
-        on_stack(&Plan::default(), async |stack: &Stack| self.play(stack).await).await
+        let plan = if self.tls {
+            Plan::default().with_tls()
+        } else {
+            Plan::default()
+        };
+        on_stack(&plan, async |stack: &Stack| self.play(stack).await).await
     }
 
     async fn play(&self, stack: &Stack) -> anyhow::Result<()> {
         let (client, tenant) = create_tenant(stack, "Playground", "playground", &self.plan).await?;
+        let transport = if self.tls { "TLS" } else { "plain text" };
+        println!("\nOneKeel is up, in {transport}\n");
         for server in stack.servers() {
-            println!("{:<8} {}", server.service(), server.address());
+            println!("  {:<8} {}", server.service(), server.address());
         }
-        println!("logs     {}", stack.folder().display());
-        println!("tenant   {} ({}, plan {})", client, tenant.slug, tenant.plan);
+        println!(
+            "  {:<8} {} (slug {}, plan {})",
+            "tenant", client, tenant.slug, tenant.plan
+        );
+        println!("  {:<8} {}", "logs", stack.folder().display());
+        if let Some(certificates) = &stack.certificates {
+            println!("  {:<8} {}", "trust", certificates.trusted().display());
+        }
+        println!("\nto copy into another terminal:");
         println!("\n{}", grpcurl_lines(stack, client)?);
         println!("\nCtrl-C ends it.");
         tokio::signal::ctrl_c().await?;

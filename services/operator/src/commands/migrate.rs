@@ -5,6 +5,9 @@ use clap::Args;
 use onekeel_operator::stack::{SERVICES, password_variable};
 use onekeel_server::{Secret, SecretSource};
 use onekeel_store::migrate::{self, Login};
+use serde::Serialize;
+
+use super::{WrongUsage, print_json};
 
 /// Brings the database at DATABASE_URL to the newest schema; safe to repeat, and safe twice at once.
 ///
@@ -12,6 +15,9 @@ use onekeel_store::migrate::{self, Login};
 /// ONEKEEL_QUOTA_PASSWORD, ONEKEEL_TENANT_PASSWORD, ONEKEEL_LEAD_PASSWORD and ONEKEEL_CAMPAIGN_PASSWORD, or from the
 /// files that the same names with _FILE name; a login without one keeps the password that it has, and a new one cannot log in yet.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  DATABASE_URL=postgres://owner@db/onekeel ONEKEEL_LEAD_PASSWORD_FILE=/run/secrets/lead onekeel migrate
+  onekeel migrate --json | jq .applied")]
 pub struct Migrate {
     /// PostgreSQL, with the login that owns migrations.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
@@ -19,6 +25,16 @@ pub struct Migrate {
     /// File that holds DATABASE_URL.
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
     database_url_file: Option<PathBuf>,
+    /// Prints JSON: the versions that were applied now, how many there are, the logins whose passwords were set.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Done {
+    applied: Vec<i64>,
+    known: usize,
+    passwords_set: Vec<String>,
 }
 
 impl Migrate {
@@ -28,7 +44,7 @@ impl Migrate {
             value: self.database_url.as_ref(),
             file: self.database_url_file.as_ref(),
         };
-        let url = url.required()?;
+        let url = url.required().map_err(|error| WrongUsage(format!("{error:#}")))?;
         let mut logins = Vec::new();
         for service in SERVICES {
             let variable = password_variable(service);
@@ -48,11 +64,19 @@ impl Migrate {
             }
         }
         let report = migrate::run(url.expose(), &logins).await?;
+        let done = Done {
+            applied: report.applied,
+            known: report.known,
+            passwords_set: logins.into_iter().map(|login| login.role).collect(),
+        };
+        if self.json {
+            return print_json(&done);
+        }
         println!(
             "{} of {} migrations applied now, {} passwords set",
-            report.applied.len(),
-            report.known,
-            logins.len()
+            done.applied.len(),
+            done.known,
+            done.passwords_set.len()
         );
         Ok(())
     }

@@ -1,12 +1,19 @@
 //! One file for each command.
 
 mod calls;
+pub mod completions;
 pub mod demo;
 pub mod dev;
+pub mod docs;
+pub mod doctor;
 pub mod migrate;
+mod output;
+pub mod permissions;
 pub mod prepare;
 pub mod test;
 pub mod token;
+
+pub use output::{WrongUsage, print_json};
 
 use anyhow::Context;
 use onekeel_operator::private::Backing;

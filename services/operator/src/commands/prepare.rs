@@ -23,6 +23,9 @@ const WITH_SQL: [&str; 6] = [
 
 /// Checks every query against a freshly migrated database and writes `.sqlx`, which builds without a database read.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  cargo onekeel prepare
+  cargo onekeel prepare --check")]
 pub struct Prepare {
     /// Changes nothing; fails when `.sqlx` is not what the queries and the schema say.
     #[arg(long)]

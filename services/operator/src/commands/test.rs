@@ -25,6 +25,10 @@ const TOOLS: [Tool; 1] = [Tool {
 
 /// Runs the tests on a private PostgreSQL and Redis, or on those that DATABASE_URL and REDIS_URL name.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  cargo onekeel test
+  cargo onekeel test transport
+  ONEKEEL_REQUIRE_TOOLS=1 cargo onekeel test    a missing tool fails the run")]
 pub struct Test {
     /// Only one suite.
     suite: Option<Suite>,
@@ -40,15 +44,18 @@ enum Suite {
     E2e,
     /// The walls between tenants.
     Isolation,
+    /// TLS, connections, compression.
+    Transport,
     /// Killed processes and cancelled calls.
     Failure,
 }
 
 /// The suites that need running servers, in the order in which they run.
-const SUITES: [(Suite, &str); 4] = [
+const SUITES: [(Suite, &str); 5] = [
     (Suite::Rules, "rules"),
     (Suite::E2e, "e2e"),
     (Suite::Isolation, "isolation"),
+    (Suite::Transport, "transport"),
     (Suite::Failure, "failure"),
 ];
 

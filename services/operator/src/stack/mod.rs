@@ -1,9 +1,13 @@
 //! The suite on this machine: a database of its own, and every server as a process.
 
+mod certificates;
+mod connect;
 mod database;
 mod secrets;
 mod server;
 
+pub use certificates::{Authority, Certificates, Pair, signed};
+pub use connect::endpoint;
 pub use database::{Database, password_variable};
 pub use secrets::Secrets;
 pub use server::{SERVICES, Server, Settings};
@@ -16,7 +20,7 @@ use anyhow::Context;
 use onekeel_api::ClientId;
 use onekeel_tenancy::{Role, UserToken, issue_user_token};
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::private::{Backing, open_folder};
 
@@ -25,7 +29,6 @@ pub const ISSUER: &str = "onekeel-dev";
 /// See [`ISSUER`].
 pub const AUDIENCE: &str = "onekeel";
 const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
-const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 
 /// How many processes of each service run, and what is special about them.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +37,8 @@ pub struct Plan {
     pub replicas: BTreeMap<&'static str, usize>,
     /// Environment variables that every server gets besides.
     pub environment: Vec<(String, String)>,
+    /// Whether servers are reached by TLS only, with certificates of an authority of this run.
+    pub tls: bool,
 }
 
 impl Plan {
@@ -54,6 +59,13 @@ impl Plan {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
+
+    /// Lets the servers speak TLS, with callers and with one another.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
 }
 
 /// A running suite. Dropped, its servers are killed and its database is dropped by [`Stack::stop`] only.
@@ -62,6 +74,8 @@ pub struct Stack {
     pub secrets: Secrets,
     /// The suite's own database.
     pub database: Database,
+    /// Certificates of this run, when its servers speak TLS.
+    pub certificates: Option<Certificates>,
     servers: Vec<Server>,
     folder: TempDir,
 }
@@ -71,10 +85,13 @@ impl Stack {
     pub async fn start(backing: &Backing, plan: &Plan) -> anyhow::Result<Self> {
         let folder = open_folder()?;
         let secrets = Secrets::generate(&folder.path().join("secrets"))?;
+        let tls = plan.tls.then(|| Certificates::generate(&folder.path().join("tls")));
+        let certificates = tls.transpose()?;
         let database = Database::create(&backing.database_url).await?;
         let mut stack = Self {
             secrets,
             database,
+            certificates,
             servers: Vec::new(),
             folder,
         };
@@ -94,9 +111,10 @@ impl Stack {
                 ports.push((service, replica, crate::private::free_port()?));
             }
         }
+        let scheme = if plan.tls { "https" } else { "http" };
         let addresses = |wanted: &str| {
             let fit = ports.iter().filter(|(service, ..)| *service == wanted);
-            fit.map(|(_, _, port)| format!("http://127.0.0.1:{port}"))
+            fit.map(|(_, _, port)| format!("{scheme}://127.0.0.1:{port}"))
                 .collect::<Vec<_>>()
                 .join(",")
         };
@@ -110,6 +128,7 @@ impl Stack {
                 secrets: self.secrets.folder.clone(),
                 quota: addresses("quota"),
                 tenant: addresses("tenant"),
+                tls: self.certificates.as_ref().map(Certificates::current),
                 replicas: plan.replicas_of("lead"),
                 environment: plan.environment.clone(),
                 log: self.folder.path().join(format!("{service}-{replica}.log")),
@@ -143,11 +162,9 @@ impl Stack {
 
     /// A connection to a process, made when first used.
     pub fn channel(&self, service: &str, replica: usize) -> anyhow::Result<Channel> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address(service, replica)?))?;
-        Ok(endpoint
-            .connect_timeout(LONGEST_CONNECT)
-            .tcp_nodelay(true)
-            .connect_lazy())
+        let trusted = self.certificates.as_ref().map(Certificates::trusted);
+        let trusted = trusted.map(std::fs::read_to_string).transpose()?;
+        Ok(endpoint(&self.address(service, replica)?, trusted.as_deref())?.connect_lazy())
     }
 
     /// A user's token for this stack: of a tenant, or of the platform without one.

@@ -37,7 +37,7 @@ impl Secrets {
     }
 }
 
-fn write(path: &Path, secret: &str) -> anyhow::Result<()> {
+pub(super) fn write(path: &Path, secret: &str) -> anyhow::Result<()> {
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)

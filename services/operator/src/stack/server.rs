@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Context;
 use nix::sys::signal::Signal;
 use tokio::process::Command;
-use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::connect::endpoint;
 use crate::private::Process;
 
 /// The services, in the order in which they are started.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub quota: String,
     /// TenantService's addresses with commas between.
     pub tenant: String,
+    /// Folder with `ca.pem`, `<service>.crt` and `<service>.key`; plain text without one.
+    pub tls: Option<PathBuf>,
     /// Processes of the tenant-facing services.
     pub replicas: usize,
     /// What is special about this run.
@@ -60,8 +62,9 @@ impl Server {
 
     /// Waits until the server says that it is ready.
     pub async fn wait_until_serving(&mut self) -> anyhow::Result<()> {
-        let address = self.address();
-        let ready = async || matches!(tokio::time::timeout(LONGEST_PROBE, probe(&address)).await, Ok(Ok(true)));
+        let (address, tls) = (self.address(), self.settings.tls.clone());
+        let probe = async || probe(&address, tls.as_deref()).await;
+        let ready = async || matches!(tokio::time::timeout(LONGEST_PROBE, probe()).await, Ok(Ok(true)));
         self.process.wait_until(LONGEST_START, ready).await
     }
 
@@ -118,8 +121,14 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
         .env("QUOTA_ADDR", &settings.quota)
         .env("TENANT_ADDR", &settings.tenant)
         .env("REPLICAS", settings.replicas.to_string())
-        .env("LOG_FORMAT", "text")
-        .envs(settings.environment.iter().map(|(name, value)| (name, value)));
+        .env("LOG_FORMAT", "text");
+    if let Some(folder) = &settings.tls {
+        command
+            .env("TLS_CERT_FILE", folder.join(format!("{}.crt", settings.service)))
+            .env("TLS_KEY_FILE", folder.join(format!("{}.key", settings.service)))
+            .env("TLS_CA_FILE", folder.join("ca.pem"));
+    }
+    command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
     Process::start(&format!("onekeel-{}", settings.service), command, &settings.log, None).await
 }
 
@@ -135,8 +144,9 @@ fn program(service: &str) -> anyhow::Result<PathBuf> {
     found.with_context(|| format!("onekeel-{service} is not built; run: cargo build --workspace --bins"))
 }
 
-async fn probe(address: &str) -> anyhow::Result<bool> {
-    let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+async fn probe(address: &str, tls: Option<&Path>) -> anyhow::Result<bool> {
+    let trusted = tls.map(|folder| std::fs::read_to_string(folder.join("ca.pem")));
+    let channel = endpoint(address, trusted.transpose()?.as_deref())?.connect().await?;
     let request = HealthCheckRequest { service: String::new() };
     let answer = HealthClient::new(channel).check(request).await?;
     Ok(answer.into_inner().status() == ServingStatus::Serving)

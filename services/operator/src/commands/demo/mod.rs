@@ -18,6 +18,10 @@ const PROFESSIONAL_LEADS: i64 = 10_000;
 /// Runs the main job end to end and checks every claim it prints: two tenants, an import that stops exactly at the
 /// plan's limit, an upgrade, a suspension, the rate limit.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  cargo onekeel demo
+  cargo onekeel demo --csv leads.csv --map 'Mail=email' --map 'Firm=company'
+  cargo onekeel demo --keep")]
 pub struct Demo {
     /// Leads to import; a generated sample without it.
     #[arg(long, value_name = "FILE")]

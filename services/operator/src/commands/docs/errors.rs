@@ -1,7 +1,8 @@
-//! `docs/errors.md`: every reason for which a call can fail, as the contract's own comments tell it.
+//! Every reason for which a call can fail, as the contract's own comments tell it.
 use std::fmt::Write;
 
 use anyhow::Context;
+use clap::Command;
 use onekeel_api::{ErrorReason, FILE_DESCRIPTOR_SET, Fault};
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
@@ -31,8 +32,7 @@ Made from the contract by `cargo onekeel docs`.
 |---|---|---|---|
 ";
 
-/// The page.
-pub fn errors() -> anyhow::Result<String> {
+pub(super) fn render(_onekeel: &Command) -> anyhow::Result<String> {
     let contract = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET)?;
     let file = contract.file.into_iter().find(|file| file.name() == FILE);
     let file = file.with_context(|| format!("the contract has no {FILE}"))?;
@@ -73,16 +73,4 @@ fn capital(text: &str) -> String {
     chars
         .next()
         .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_is_what_the_contract_says() {
-        let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors.md");
-        let page = errors().expect("a page");
-        assert_eq!(std::fs::read_to_string(kept).expect("the page"), page);
-    }
 }

@@ -1,0 +1,42 @@
+//! Callers that connect and say nothing.
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use onekeel_api::lead::CountLeadsRequest;
+use onekeel_tests::World;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::extra::{Extra, request};
+
+/// More than handshakes may go on at once.
+const SILENT: usize = 600;
+const QUICK: Duration = Duration::from_secs(3);
+/// A handshake may take 10 s.
+const LONGEST_SILENCE: Duration = Duration::from_secs(15);
+
+pub async fn silent_connections_hold_nobody_up(world: Arc<World>) -> anyhow::Result<()> {
+    let extra = Extra::start(&world, &[]).await?;
+    let member = world.member("basic").await?;
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        silent.push(TcpStream::connect(extra.server.address()).await?);
+    }
+    for _ in 0..5 {
+        let mut leads = extra.leads()?;
+        let called = leads.count_leads(request(&world, &member, CountLeadsRequest {})?);
+        let answer = tokio::time::timeout(QUICK, called).await;
+        answer.context("a caller waited for silent ones")??;
+    }
+    // The first ones gave way to later ones, the last ones have used up their time.
+    for (number, mut stream) in silent.into_iter().enumerate() {
+        let limit = if number < SILENT / 2 { QUICK } else { LONGEST_SILENCE };
+        let closed = tokio::time::timeout(limit, stream.read(&mut [0; 64])).await;
+        let closed = closed.with_context(|| format!("silent connection {number} is still open"))?;
+        ensure!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    }
+    let failed = extra.metric("onekeel_handshake_failures_total").await?;
+    ensure!(failed >= SILENT as f64, "{failed} failed handshakes were counted");
+    extra.stop().await
+}
