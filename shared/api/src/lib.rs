@@ -2,6 +2,7 @@
 //!
 //! The generated contract, typed ids, page tokens, method policies, deadlines and the one error, [`Fault`].
 
+pub mod call;
 pub mod deadline;
 mod fault;
 mod fault_status;
@@ -13,6 +14,7 @@ mod time;
 pub mod trace;
 mod violations;
 
+pub use call::Call;
 pub use deadline::Deadline;
 pub use fault::Fault;
 pub use id::{ClientId, LeadId, LeaseId, UserId};

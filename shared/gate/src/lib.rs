@@ -15,7 +15,7 @@ mod units;
 
 pub use admission::{Admission, AdmissionLayer};
 pub use charge::Charge;
-pub use peers::Peers;
+pub use peers::{PeerChannel, Peers};
 pub use units::ChargeRow;
 
 use std::sync::Arc;

@@ -1,25 +1,30 @@
-//! How this server calls the other ones: as itself, for one tenant, within the caller's deadline and trace.
+//! How this server calls the other ones: as itself, for one tenant, within the caller's deadline. The channel itself
+//! carries the trace on.
 use std::sync::Arc;
 use std::time::Duration;
 
 use onekeel_api::quota::quota_service_client::QuotaServiceClient;
 use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
-use onekeel_api::{Deadline, Fault, trace};
+use onekeel_api::{Deadline, Fault};
 use onekeel_tenancy::{Signer, Tenant};
-use tonic::Request;
-use tonic::transport::Channel;
+use tonic::body::Body;
+use tonic::{Request, Status};
+use tower::util::BoxCloneSyncService;
+
+/// A way to another service, with whatever stands around each call.
+pub type PeerChannel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
 /// The services that every server may call.
 #[derive(Clone)]
 pub struct Peers {
     signer: Arc<Signer>,
-    quota: QuotaServiceClient<Channel>,
-    tenant: TenantServiceClient<Channel>,
+    quota: QuotaServiceClient<PeerChannel>,
+    tenant: TenantServiceClient<PeerChannel>,
 }
 
 impl Peers {
     /// Calls go through these channels and carry `signer`'s tokens.
-    pub fn new(signer: Arc<Signer>, quota: Channel, tenant: Channel) -> Self {
+    pub fn new(signer: Arc<Signer>, quota: PeerChannel, tenant: PeerChannel) -> Self {
         Self {
             signer,
             quota: QuotaServiceClient::new(quota),
@@ -28,12 +33,12 @@ impl Peers {
     }
 
     /// QuotaService.
-    pub fn quota(&self) -> QuotaServiceClient<Channel> {
+    pub fn quota(&self) -> QuotaServiceClient<PeerChannel> {
         self.quota.clone()
     }
 
     /// TenantService.
-    pub fn tenant(&self) -> TenantServiceClient<Channel> {
+    pub fn tenant(&self) -> TenantServiceClient<PeerChannel> {
         self.tenant.clone()
     }
 
@@ -49,10 +54,6 @@ impl Peers {
         let mut bearer: tonic::metadata::MetadataValue<_> = bearer.parse().map_err(Fault::internal)?;
         bearer.set_sensitive(true);
         request.metadata_mut().insert("authorization", bearer);
-        if let Some(trace) = trace::current() {
-            let parent = trace.to_string().parse().map_err(Fault::internal)?;
-            request.metadata_mut().insert("traceparent", parent);
-        }
         Ok(request)
     }
 }
