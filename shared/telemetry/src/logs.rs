@@ -53,7 +53,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     // What is logged decides nothing about what is traced, and spans are no log lines.
-    let filter = filter.and(filter_fn(tracing::Metadata::is_event));
+    let filter = filter.and(filter_fn(|metadata| metadata.is_event()));
     tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
