@@ -53,12 +53,16 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     // What is logged decides nothing about what is traced, and spans are no log lines.
-    let filter = filter.and(filter_fn(|metadata| metadata.is_event()));
+    let filter = filter.and(filter_fn(is_event));
     tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .event_format(Line { format, current })
         .with_filter(filter)
+}
+
+fn is_event(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.is_event()
 }
 
 struct Line {
@@ -180,6 +184,7 @@ mod tests {
         String::from_utf8(bytes).expect("text")
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for a `CurrentCall`, which may find none")]
     fn some_call() -> Option<CallIds> {
         Some(CallIds {
             trace_id: 0xabc,
