@@ -5,10 +5,11 @@ use fred::prelude::*;
 use fred::types::config::{PerformanceConfig, ReconnectPolicy};
 use fred::types::scripts::Script;
 use onekeel_api::quota::{AcquireAllowanceRequest, AcquireAllowanceResponse};
-use onekeel_api::{ClientId, Fault, Violations};
+use onekeel_api::{Call, ClientId, Fault, Violations};
 use onekeel_store::{DbResult, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 use quick_cache::sync::Cache;
+use tracing::{Instrument, Span, field};
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// A slice is spent within this time, and the log counts it for as long beyond the minute.
@@ -40,10 +41,31 @@ impl TryFrom<AcquireAllowanceRequest> for Wish {
     }
 }
 
+/// What spans say of Redis.
+struct RedisServer {
+    address: String,
+    port: u16,
+    database: String,
+}
+
+impl RedisServer {
+    fn of(config: &Config) -> Self {
+        let first = config.server.hosts().into_iter().next();
+        let (address, port) = first.map_or_else(Default::default, |host| (host.host.to_string(), host.port));
+        let database = config.database.unwrap_or_default().to_string();
+        Self {
+            address,
+            port,
+            database,
+        }
+    }
+}
+
 /// Grants slices.
 pub(crate) struct Allowances {
     store: Store,
     redis: Client,
+    server: RedisServer,
     script: Script,
     replicas: i64,
     limits: Cache<ClientId, (i64, Instant)>,
@@ -54,6 +76,7 @@ impl Allowances {
     pub fn new(store: Store, redis_url: &str, replicas: u32) -> anyhow::Result<Self> {
         // The error of the parser may quote the address, and the address holds a password.
         let config = Config::from_url(redis_url).map_err(|_| anyhow::anyhow!("REDIS_URL is no redis:// address"))?;
+        let server = RedisServer::of(&config);
         let performance = PerformanceConfig {
             default_command_timeout: LONGEST_COMMAND,
             ..PerformanceConfig::default()
@@ -70,6 +93,7 @@ impl Allowances {
         Ok(Self {
             store,
             redis,
+            server,
             script: Script::from_lua(include_str!("allowance.lua")),
             replicas: replicas.into(),
             limits: Cache::new(REMEMBERED_TENANTS),
@@ -84,13 +108,20 @@ impl Allowances {
         let asked =
             self.script
                 .evalsha_with_reload(&self.redis, vec![log, sum], vec![limit, wish.want, wish.least, window]);
-        let answer: Vec<i64> = asked.await.map_err(|error| {
+        let span = self.script_span();
+        let asked: Result<Vec<i64>, _> = asked.instrument(span.clone()).await;
+        let answer = asked.map_err(|error| {
+            span.record("otel.status_code", "error");
+            span.record("error.type", field::debug(error.kind()));
             metrics::counter!("onekeel_allowance_store_failures_total").increment(1);
             Fault::unavailable("the request allowance cannot be counted; try again").cause(error)
         })?;
         let [granted, remaining, wait] = answer[..] else {
             return Err(Fault::internal("the allowance script answered with another shape"));
         };
+        let outcome = if granted > 0 { "granted" } else { "refused" };
+        metrics::counter!("onekeel_allowance_grants_total", "outcome" => outcome).increment(1);
+        metrics::counter!("onekeel_allowance_granted_requests_total").increment(granted.try_into().unwrap_or_default());
         let wait = Duration::from_micros(wait.try_into().unwrap_or_default());
         Ok(AcquireAllowanceResponse {
             granted,
@@ -102,6 +133,26 @@ impl Allowances {
                 .flatten(),
             fallback_per_minute: (limit / self.replicas).max(1),
         })
+    }
+
+    /// By the OpenTelemetry conventions for databases, in a call that is recorded.
+    fn script_span(&self) -> Span {
+        if !Call::is_recorded() {
+            return Span::none();
+        }
+        tracing::info_span!(
+            "redis.script",
+            otel.name = "EVALSHA allowance.lua",
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            db.system.name = "redis",
+            db.namespace = &*self.server.database,
+            db.operation.name = "EVALSHA",
+            db.query.summary = "EVALSHA allowance.lua",
+            error.type = field::Empty,
+            server.address = &*self.server.address,
+            server.port = i64::from(self.server.port),
+        )
     }
 
     /// The tenant's plan has changed; ask anew.

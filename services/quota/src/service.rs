@@ -1,4 +1,6 @@
 //! The table of contents: each method in a few lines.
+use std::time::Instant;
+
 use onekeel_api::Fault;
 use onekeel_api::LeaseId;
 use onekeel_api::quota::quota_service_server::QuotaService;
@@ -65,7 +67,10 @@ impl QuotaService for Quota {
     async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
         let tenant = Service::of(&request)?.tenant().clone();
         let wish = Wish::try_from(request.into_inner())?;
-        let leases = reserve(&self.store, &self.rooms, &tenant, &wish).await?;
+        let began = Instant::now();
+        let granted = reserve(&self.store, &self.rooms, &tenant, &wish).await;
+        note_reserve(began, granted.as_ref().err());
+        let leases = granted?;
         self.hot.note(&tenant);
         Ok(Response::new(ReserveResponse { leases }))
     }
@@ -93,4 +98,9 @@ impl QuotaService for Quota {
         let granted: Result<_, Fault> = self.allowances.acquire(&tenant, wish).await;
         Ok(Response::new(granted?))
     }
+}
+
+fn note_reserve(began: Instant, refused: Option<&Fault>) {
+    let outcome = refused.map_or("GRANTED", |fault| fault.reason().name());
+    metrics::histogram!("onekeel_quota_reserve_seconds", "outcome" => outcome).record(began.elapsed());
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onekeel_api::{ClientId, Fault};
+use onekeel_server::Round;
 use onekeel_store::{DbResult, Directory, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 use quick_cache::sync::Cache;
@@ -62,8 +63,10 @@ impl Sweeper {
         let mut after = None;
         loop {
             round.tick().await;
+            let began = Round::begin("quota.sweep");
+            let mut well = true;
             for tenant in self.hot.take_current() {
-                self.sweep_or_report(&tenant).await;
+                well &= self.sweep_or_report(&tenant).await;
             }
             match self
                 .store
@@ -73,18 +76,18 @@ impl Sweeper {
                 Ok(tenants) => {
                     after = tenants.last().map(Tenant::id);
                     for tenant in tenants {
-                        self.sweep_or_report(&tenant).await;
+                        well &= self.sweep_or_report(&tenant).await;
                     }
                 }
-                Err(fault) => report(&fault),
+                Err(fault) => well = report(&fault),
             }
+            began.end(well);
         }
     }
 
-    async fn sweep_or_report(&self, tenant: &Tenant) {
-        if let Err(fault) = self.sweep(tenant).await {
-            report(&fault);
-        }
+    /// Whether it went well.
+    async fn sweep_or_report(&self, tenant: &Tenant) -> bool {
+        self.sweep(tenant).await.map_or_else(|fault| report(&fault), |()| true)
     }
 
     async fn sweep(&self, tenant: &Tenant) -> Result<(), Fault> {
@@ -115,7 +118,8 @@ async fn find(tx: &mut TenantTx) -> Result<Found, Fault> {
     .db()
 }
 
-fn report(fault: &Fault) {
+fn report(fault: &Fault) -> bool {
     metrics::counter!("onekeel_quota_sweep_failures_total").increment(1);
     tracing::warn!(%fault, "a tenant could not be swept");
+    false
 }

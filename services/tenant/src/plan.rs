@@ -7,7 +7,7 @@ use std::time::Duration;
 use onekeel_api::quota::AssignPlanRequest;
 use onekeel_api::{ErrorReason, Fault};
 use onekeel_gate::Peers;
-use onekeel_server::Parts;
+use onekeel_server::{Parts, Round};
 use onekeel_store::{Directory, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 
@@ -76,16 +76,26 @@ impl Plans {
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             round.tick().await;
+            let began = Round::begin("tenant.settle_plans");
+            let mut well = true;
             let found = self
                 .store
                 .walk(Directory::Unsettled, TENANTS_A_ROUND, "settle_plans")
                 .await;
-            for tenant in found.unwrap_or_else(|fault| report(&fault)) {
+            let found = found.unwrap_or_else(|fault| {
+                well = false;
+                report(&fault)
+            });
+            for tenant in found {
                 match self.settle(&tenant).await {
                     Ok(_) => tracing::info!(tenant.id = %tenant.id(), "an interrupted change of plan was finished"),
-                    Err(fault) => drop(report(&fault)),
+                    Err(fault) => {
+                        well = false;
+                        drop(report(&fault));
+                    }
                 }
             }
+            began.end(well);
         }
     }
 }

@@ -4,25 +4,36 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{ERROR_DOMAIN, ErrorReason, Fault, trace};
+use crate::call::Failure;
+use crate::{Call, ERROR_DOMAIN, ErrorReason, Fault};
 
 const PREFIX: &str = "ERROR_REASON_";
 
+impl ErrorReason {
+    /// Its name as callers see it, for example `NOT_FOUND`.
+    pub fn name(self) -> &'static str {
+        self.as_str_name().trim_start_matches(PREFIX)
+    }
+}
+
 impl From<Fault> for Status {
-    /// The only place where a fault leaves the process: the cause is logged here, once, and stays.
+    /// The only place where a fault leaves the process: the cause stays. The present call notes it, and whoever ends
+    /// the call logs it, once; without a call it is logged here.
     fn from(fault: Fault) -> Self {
         let code = fault.code();
-        let inner = fault.inner;
-        if let Some(cause) = &inner.cause {
-            let trace_id = trace::current()
-                .map(|trace| trace.trace_id.to_string())
-                .unwrap_or_default();
-            tracing::warn!(rpc.grpc.code = ?code, error.reason = inner.reason.as_str_name(), error.cause = %cause, trace_id, "call failed");
+        let mut inner = fault.inner;
+        let call = Call::current();
+        let (reason, cause) = (inner.reason, inner.cause.take());
+        match (&call, cause) {
+            (Some(call), cause) => call.note_failure(Failure { reason, cause }),
+            (None, Some(cause)) => {
+                tracing::warn!(error.reason = reason.name(), error.cause = %cause, "work without a call failed");
+            }
+            (None, None) => {}
         }
-        let reason = inner.reason.as_str_name().trim_start_matches(PREFIX);
         let mut details = ErrorDetails::new();
         details.set_error_info(
-            reason,
+            reason.name(),
             ERROR_DOMAIN,
             inner.facts.into_iter().collect::<std::collections::HashMap<_, _>>(),
         );
@@ -30,7 +41,7 @@ impl From<Fault> for Status {
             details.add_bad_request_violation(field, description);
         }
         for (subject, description) in inner.preconditions {
-            details.add_precondition_failure_violation(reason, subject, description);
+            details.add_precondition_failure_violation(reason.name(), subject, description);
         }
         if let Some(kind) = inner.resource {
             details.set_resource_info(kind, "", "", "exists already");
@@ -41,8 +52,8 @@ impl From<Fault> for Status {
         if let Some(after) = inner.retry_after {
             details.set_retry_info(Some(after));
         }
-        if let Some(trace) = trace::current() {
-            details.set_request_info(trace.trace_id.to_string(), "");
+        if let Some(call) = call {
+            details.set_request_info(call.context().trace_id.to_string(), "");
         }
         Status::with_error_details(code, inner.message, details)
     }

@@ -2,6 +2,7 @@
 //!
 //! The generated contract, typed ids, page tokens, method policies, deadlines and the one error, [`Fault`].
 
+pub mod call;
 pub mod deadline;
 mod etag;
 mod fault;
@@ -18,6 +19,7 @@ pub mod trace;
 mod update;
 mod violations;
 
+pub use call::Call;
 pub use deadline::Deadline;
 pub use etag::Etag;
 pub use fault::Fault;

@@ -1,9 +1,8 @@
-//! The trace that the present call belongs to: callers get its id with every error, logs and further calls carry it.
+//! Where a call stands in its trace: callers get the trace's id with every error, logs and further calls carry it.
 use std::fmt;
 
-tokio::task_local! {
-    static CURRENT: TraceContext;
-}
+/// Longest `tracestate` that is passed on; the specification asks for at least as much.
+const LONGEST_STATE: usize = 512;
 
 /// A W3C trace id: 16 bytes, never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,15 +32,15 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Reads a `traceparent`; anything malformed is as good as none.
+    /// Reads a `traceparent`; anything malformed is as good as none. A later version may say more after the flags.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let sizes = (version.len(), trace.len(), span.len(), flags.len());
         let hex = [version, trace, span, flags]
             .iter()
-            .all(|part| part.bytes().all(|b| b.is_ascii_hexdigit()));
-        if sizes != (2, 32, 16, 2) || !hex || version == "ff" {
+            .all(|part| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+        if sizes != (2, 32, 16, 2) || !hex || version == "ff" || (version == "00" && parts.next().is_some()) {
             return None;
         }
         let trace_id = u128::from_str_radix(trace, 16).ok().filter(|id| *id != 0)?;
@@ -67,14 +66,13 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// The trace of the call that runs now; `None` outside a call.
-pub fn current() -> Option<TraceContext> {
-    CURRENT.try_with(|context| *context).ok()
-}
-
-/// Runs `work` as a part of a trace.
-pub async fn scope<F: Future>(context: TraceContext, work: F) -> F::Output {
-    CURRENT.scope(context, work).await
+/// A caller's `tracestate` as it may be passed on: entries with commas between, all of them or, beyond 512 bytes, none.
+pub fn parse_state<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Box<str>> {
+    let entries = headers.flat_map(|header| header.split(','));
+    let entries: Vec<&str> = entries.map(str::trim).filter(|entry| !entry.is_empty()).collect();
+    let state = entries.join(",");
+    let fits = !state.is_empty() && state.len() <= LONGEST_STATE && entries.iter().all(|entry| entry.contains('='));
+    fits.then(|| state.into_boxed_str())
 }
 
 #[cfg(test)]
@@ -92,8 +90,21 @@ mod tests {
             zero,
             &header.replace("00-", "ff-"),
             &header.replace('4', "x"),
+            &header.to_uppercase(),
+            &format!("{header}-more"),
         ] {
             assert_eq!(TraceContext::parse(bad), None, "{bad}");
         }
+        let later = format!("{}-more", header.replacen("00-", "01-", 1));
+        assert!(TraceContext::parse(&later).is_some_and(|context| context.sampled));
+    }
+
+    #[test]
+    fn a_tracestate_is_passed_on_whole_or_not_at_all() {
+        let parse = |headers: &[&str]| parse_state(headers.iter().copied());
+        assert_eq!(parse(&["a=1, b=2", "c=3"]).as_deref(), Some("a=1,b=2,c=3"));
+        assert_eq!(parse(&[""]), None);
+        assert_eq!(parse(&["no entry"]), None);
+        assert_eq!(parse(&[&format!("a={}", "x".repeat(LONGEST_STATE))]), None);
     }
 }

@@ -5,10 +5,11 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use onekeel_api::tenant::TenantState;
-use onekeel_api::{ErrorReason, Fault, Policy};
+use onekeel_api::{Call, ErrorReason, Fault, Policy};
 use onekeel_tenancy::{Caller, Tenant};
 use tonic::Status;
 use tower::{Layer, Service};
+use tracing::{Instrument, Span};
 
 use crate::Gate;
 
@@ -64,11 +65,20 @@ where
         Box::pin(async move {
             let caller = request.extensions().get::<Caller>().cloned();
             let policy = request.extensions().get::<Arc<Policy>>().cloned();
-            match gate.admit(caller, policy).await {
+            match gate.admit(caller, policy).instrument(admission_span()).await {
                 Ok(()) => inner.call(request).await,
                 Err(fault) => Ok(Status::from(fault).into_http()),
             }
         })
+    }
+}
+
+/// In a call that is recorded: what is asked of other services before the work begins stands below it.
+fn admission_span() -> Span {
+    if Call::is_recorded() {
+        tracing::info_span!("admission")
+    } else {
+        Span::none()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What state a tenant is in, learned from TenantService and remembered for a moment.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use metrics::Counter;
 use onekeel_api::tenant::{GetTenantContextRequest, TenantContext};
 use onekeel_api::{ClientId, ErrorReason, Fault};
 use onekeel_tenancy::Tenant;
@@ -15,6 +16,12 @@ const FRESH: Duration = Duration::from_secs(1);
 const KNOWN: Duration = Duration::from_secs(300);
 const LONGEST_CALL: Duration = Duration::from_millis(900);
 const REMEMBERED_TENANTS: usize = 10_000;
+
+/// Held, since every call counts here.
+static HITS: LazyLock<Counter> =
+    LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "hit"));
+static MISSES: LazyLock<Counter> =
+    LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "miss"));
 
 pub(crate) struct Contexts {
     peers: Peers,
@@ -52,12 +59,15 @@ impl Contexts {
             .get_or_insert_with(&tenant.id(), || Ok::<_, Fault>(Arc::default()));
         let slot = made?;
         if let Some(context) = slot.younger_than(FRESH) {
+            HITS.increment(1);
             return Ok(context);
         }
         let _flight = slot.flight.lock().await;
         if let Some(context) = slot.younger_than(FRESH) {
+            HITS.increment(1);
             return Ok(context);
         }
+        MISSES.increment(1);
         let asked = Instant::now();
         match self.ask(tenant).await {
             Ok(context) => {

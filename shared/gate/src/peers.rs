@@ -1,10 +1,11 @@
-//! How this server calls the other ones: as itself, for one tenant, within the caller's deadline and trace.
+//! How this server calls the other ones: as itself, for one tenant, within the caller's deadline. The channel itself
+//! carries the trace on.
 use std::sync::Arc;
 use std::time::Duration;
 
 use onekeel_api::quota::quota_service_client::QuotaServiceClient;
 use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
-use onekeel_api::{Deadline, Fault, trace};
+use onekeel_api::{Deadline, Fault};
 use onekeel_tenancy::{Signer, Tenant};
 use tonic::body::Body;
 use tonic::{Request, Status};
@@ -53,10 +54,6 @@ impl Peers {
         let mut bearer: tonic::metadata::MetadataValue<_> = bearer.parse().map_err(Fault::internal)?;
         bearer.set_sensitive(true);
         request.metadata_mut().insert("authorization", bearer);
-        if let Some(trace) = trace::current() {
-            let parent = trace.to_string().parse().map_err(Fault::internal)?;
-            request.metadata_mut().insert("traceparent", parent);
-        }
         Ok(request)
     }
 }

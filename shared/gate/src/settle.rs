@@ -1,5 +1,5 @@
 //! Gives leases back that nobody uses, so that QuotaService counts them again.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use onekeel_api::quota::ReleaseReservationRequest;
@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use crate::{Gate, Peers};
 
+/// Name of the work below in metrics.
+const TASK: &str = "gate.settle_idle";
 const IDLE: Duration = Duration::from_secs(1);
 const ROUND: Duration = Duration::from_millis(250);
 const RELEASES_AT_ONCE: usize = 16;
@@ -32,7 +34,12 @@ impl Gate {
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             round.tick().await;
+            let began = Instant::now();
             self.give_back(IDLE).await;
+            let open = self.leases.slots.iter().filter(|(_, slot)| slot.is_open()).count();
+            metrics::gauge!("onekeel_quota_open_leases").set(open as f64);
+            metrics::counter!("onekeel_background_rounds_total", "task" => TASK, "outcome" => "done").increment(1);
+            metrics::histogram!("onekeel_background_round_seconds", "task" => TASK).record(began.elapsed());
         }
     }
 

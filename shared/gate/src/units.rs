@@ -126,6 +126,11 @@ impl Slot {
         }
     }
 
+    /// Whether a lease is open, in use or not.
+    pub fn is_open(&self) -> bool {
+        self.state().open.is_some()
+    }
+
     /// Takes the lease away when nobody has used it for `idle` and no call is under way with it.
     pub fn take_idle(&self, idle: Duration) -> Option<Uuid> {
         let mut state = self.state();

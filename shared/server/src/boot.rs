@@ -8,11 +8,14 @@ use clap::Parser;
 use onekeel_api::{FILE_DESCRIPTOR_SET, PageKey, Policies};
 use onekeel_gate::{Gate, Peers};
 use onekeel_store::{Store, StoreConfig};
+use onekeel_telemetry::Telemetry;
 use onekeel_tenancy::{PERMISSIONS, Verifier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::observe::current_call;
+use crate::outgoing::peer;
 use crate::stack::{Stack, outside};
 use crate::transport::{Identity, Listening, Watched, listen};
 use crate::{Config, Parts, Routed, channels, health};
@@ -54,13 +57,18 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
     }
     let telemetry = onekeel_telemetry::init(&onekeel_telemetry::Config {
         service: format!("onekeel-{name}"),
+        version: env!("CARGO_PKG_VERSION"),
         log_format: config.log_format,
         log_filter: config.log.clone(),
+        current_call,
         otlp_endpoint: config.otlp_endpoint.clone(),
         metrics_listen: config.metrics_listen,
+        methods: policies.all().map(|(path, _)| path.to_owned()).collect(),
+        metrics_tenants: config.metrics_tenants.into(),
     });
     let telemetry = telemetry.map_err(anyhow::Error::from_boxed).context("telemetry")?;
-    let served = serve(name, &config, &parts, routed, policies, verifier, identity).await;
+    let admission = (policies, verifier);
+    let served = serve(name, &config, &parts, routed, admission, identity, telemetry.clone()).await;
     parts.gate.close().await;
     parts.store.close().await;
     tracing::info!(service = name, "ended");
@@ -76,7 +84,11 @@ async fn prepare(name: &'static str, config: &Config) -> anyhow::Result<Parts> {
     let trusted = config.transport.authorities().await?;
     let quota = channels::open("QUOTA_ADDR", &config.quota_addr, trusted.as_ref())?;
     let tenant = channels::open("TENANT_ADDR", &config.tenant_addr, trusted.as_ref())?;
-    let peers = Peers::new(signer, channels::peer(quota), channels::peer(tenant));
+    let peers = Peers::new(
+        signer,
+        peer(quota, &config.quota_addr),
+        peer(tenant, &config.tenant_addr),
+    );
     let store = Store::connect(StoreConfig {
         url: config.database_url()?.expose().to_owned(),
         max_connections: config.max_connections,
@@ -109,9 +121,9 @@ async fn serve(
     config: &Config,
     parts: &Parts,
     routed: Routed,
-    policies: Arc<Policies>,
-    verifier: Arc<Verifier>,
+    (policies, verifier): (Arc<Policies>, Arc<Verifier>),
     identity: Option<Watched<Identity>>,
+    telemetry: Telemetry,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
@@ -124,6 +136,7 @@ async fn serve(
         policies,
         verifier,
         gate: parts.gate.clone(),
+        telemetry,
         sample_ratio: config.trace_sample_ratio,
         max_calls: config.max_calls,
     };

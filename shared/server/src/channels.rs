@@ -4,12 +4,9 @@ use std::time::Duration;
 use anyhow::Context;
 use http::Uri;
 use http::uri::Scheme;
-use onekeel_gate::PeerChannel;
 use tokio::sync::mpsc;
-use tonic::Status;
 use tonic::transport::channel::Change;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tower::ServiceExt;
 
 use crate::Resend;
 use crate::transport::{Authorities, Watched};
@@ -51,11 +48,6 @@ pub(crate) fn open(what: &str, addresses: &[String], trusted: Option<&Watched<Au
         Ok([only]) => Ok(only.connect_lazy().into()),
         Err(several) => Ok(Channel::balance_list(several.into_iter()).into()),
     }
-}
-
-/// The way to a service over such a channel.
-pub(crate) fn peer(channel: Resend) -> PeerChannel {
-    PeerChannel::new(channel.map_err(|error| Status::from_error(error.into())))
 }
 
 fn open_secure(endpoints: Vec<Endpoint>, mut trusted: Watched<Authorities>) -> anyhow::Result<Channel> {

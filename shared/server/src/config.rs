@@ -101,6 +101,9 @@ pub struct Config {
     /// Where Prometheus scrapes `/metrics`.
     #[arg(long, env = "METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
+    /// Tenants that metrics show one by one, those that call most; the others share one label.
+    #[arg(long, env = "METRICS_TENANTS", default_value_t = 50, value_parser = clap::value_parser!(u16).range(..=1000))]
+    pub metrics_tenants: u16,
     /// Checks configuration, keys and database, prints what would run, and ends.
     #[arg(long)]
     pub check: bool,

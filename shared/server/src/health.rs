@@ -5,6 +5,8 @@ use onekeel_store::Store;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::Round;
+
 /// Name to ask for liveness; it stays SERVING until the process ends.
 pub(crate) const LIVE: &str = "live";
 const ROUND: Duration = Duration::from_secs(1);
@@ -28,15 +30,18 @@ pub(crate) async fn follow(reporter: HealthReporter, names: Vec<&'static str>, s
     let mut before = None;
     loop {
         round.tick().await;
+        let began = Round::begin("server.health");
         let ready = matches!(tokio::time::timeout(ROUND, store.ping()).await, Ok(Ok(())));
         if before.replace(ready) != Some(ready) {
             tracing::info!(ready, "readiness changed");
         }
         set(&reporter, &names, ready).await;
         metrics::gauge!("onekeel_ready").set(f64::from(u8::from(ready)));
-        let (open, idle) = store.pool_size();
+        let (open, idle, most) = store.pool_size();
         metrics::gauge!("onekeel_db_connections", "state" => "open").set(f64::from(open));
         metrics::gauge!("onekeel_db_connections", "state" => "idle")
             .set(f64::from(u32::try_from(idle).unwrap_or(u32::MAX)));
+        metrics::gauge!("onekeel_db_connections", "state" => "most").set(f64::from(most));
+        began.end(ready);
     }
 }

@@ -1,25 +1,43 @@
-//! The outermost layer: every call gets a trace id, is counted and timed, and a sampled one gets a span.
+//! The outermost layer: every call gets a trace id, is counted and timed, and a recorded one gets a span.
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
-use onekeel_api::Policies;
-use onekeel_api::trace::{self, TraceContext, TraceId};
-use onekeel_telemetry::server_span;
+use onekeel_api::Call;
+use onekeel_api::trace::{TraceContext, TraceId, parse_state};
+use onekeel_telemetry::{CallIds, Place, Telemetry, server_span};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
-const UNKNOWN_METHOD: &str = "unknown";
+use crate::ended::{Ending, Lines};
+
+/// What the conventions for RPC call a method that the contract does not know.
+const OTHER: &str = "_OTHER";
 
 /// Puts [`Observe`] around a service.
 #[derive(Clone)]
-pub(crate) struct ObserveLayer {
-    pub policies: Arc<Policies>,
+pub(crate) struct ObserveLayer(Arc<Watch>);
+
+/// How calls are watched.
+pub(crate) struct Watch {
+    pub telemetry: Telemetry,
     /// Share of calls that start a trace of their own.
-    pub sample_ratio: f64,
+    sample_ratio: f64,
+    pub running: metrics::Gauge,
+    pub lines: Lines,
+}
+
+impl ObserveLayer {
+    pub fn new(telemetry: Telemetry, sample_ratio: f64) -> Self {
+        Self(Arc::new(Watch {
+            telemetry,
+            sample_ratio,
+            running: metrics::gauge!("onekeel_rpc_running"),
+            lines: Lines::default(),
+        }))
+    }
 }
 
 impl<S> Layer<S> for ObserveLayer {
@@ -28,7 +46,7 @@ impl<S> Layer<S> for ObserveLayer {
     fn layer(&self, inner: S) -> Observe<S> {
         Observe {
             inner,
-            config: self.clone(),
+            watch: self.0.clone(),
         }
     }
 }
@@ -36,7 +54,7 @@ impl<S> Layer<S> for ObserveLayer {
 #[derive(Clone)]
 pub(crate) struct Observe<S> {
     inner: S,
-    config: ObserveLayer,
+    watch: Arc<Watch>,
 }
 
 impl<S, B, R> Service<Request<B>> for Observe<S>
@@ -56,58 +74,106 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let began = Instant::now();
-        let path = request.uri().path();
         // Only methods of the contract become labels; a caller cannot make up series.
-        let known = self.config.policies.get(path).is_some();
-        let method = if known {
-            path.to_owned()
-        } else {
-            UNKNOWN_METHOD.to_owned()
-        };
-        let (context, span) = self.config.join(request.headers(), &method);
-        Box::pin(async move {
-            let called = async { inner.call(request).await };
-            let response = trace::scope(context, called).instrument(span.clone()).await?;
-            let code = grpc_code(response.headers());
-            span.record("rpc.response.status_code", code.as_str());
-            metrics::histogram!("onekeel_rpc_duration_seconds", "method" => method.clone()).record(began.elapsed());
-            metrics::counter!("onekeel_rpc_requests_total", "method" => method, "code" => code).increment(1);
+        let method = self.watch.telemetry.calls.method(request.uri().path());
+        let (call, parent) = self.watch.join(request.headers());
+        let call = Arc::new(call);
+        let span = self.watch.span(&call, parent, method);
+        let ending = Ending::new(self.watch.clone(), method, call.clone(), parent, span.clone());
+        let work = async move {
+            let response = inner.call(request).await?;
+            ending.answered(response.headers());
             Ok(response)
-        })
+        };
+        Box::pin(call.scope(work).instrument(span))
     }
 }
 
-impl ObserveLayer {
-    /// Decides about sampling before there is a span, which is what costs.
-    fn join(&self, headers: &HeaderMap, method: &str) -> (TraceContext, Span) {
+impl Watch {
+    /// Decides about sampling before there is a span, which is what costs: a caller's decision holds, and of the
+    /// calls without one the configured share is recorded. Returns the caller's span besides.
+    fn join(&self, headers: &HeaderMap) -> (Call, Option<u64>) {
         let parent = headers
             .get("traceparent")
             .and_then(|value| TraceContext::parse(value.to_str().ok()?));
         let random = Uuid::new_v4().as_u128();
-        let own = TraceContext {
-            trace_id: parent.map_or(TraceId(random), |parent| parent.trace_id),
-            // Version and variant bits keep both halves of a UUID from being zero.
-            span_id: u64::try_from(Uuid::new_v4().as_u128() >> 64).expect("64 bits are left"),
-            sampled: false,
+        let Some(parent) = parent else {
+            let context = TraceContext {
+                trace_id: TraceId(random),
+                span_id: new_span_id(),
+                sampled: self.telemetry.traces.is_some() && lot(random) < self.sample_ratio,
+            };
+            return (Call::new(context, None), None);
         };
-        #[expect(clippy::cast_precision_loss, reason = "a share of calls needs no more than 53 bits")]
-        let lot = (random >> 96) as f64 / f64::from(u32::MAX);
-        if !parent.map_or(lot < self.sample_ratio, |parent| parent.sampled) {
-            return (own, Span::none());
+        let states = headers.get_all("tracestate").iter();
+        let state = parse_state(states.filter_map(|value| value.to_str().ok()));
+        // Without a receiver nothing is recorded here, and what is called from here belongs to the caller's span.
+        let span_id = if self.telemetry.traces.is_some() {
+            new_span_id()
+        } else {
+            parent.span_id
+        };
+        let context = TraceContext { span_id, ..parent };
+        (Call::new(context, state), Some(parent.span_id))
+    }
+
+    fn span(&self, call: &Call, parent: Option<u64>, method: onekeel_telemetry::Method) -> Span {
+        if !call.context().sampled || self.telemetry.traces.is_none() {
+            return Span::none();
         }
-        let (span, recorded) = server_span(method, parent.map(|parent| (parent.trace_id.0, parent.span_id)));
-        let context = recorded.map_or(own, |ids| TraceContext {
-            trace_id: TraceId(ids.trace_id),
-            span_id: ids.span_id,
-            sampled: true,
-        });
-        (context, span)
+        let name = self.telemetry.calls.name(method).unwrap_or(OTHER);
+        server_span(name, &place(call, parent))
     }
 }
 
-/// Failures stand in the head of an answer; a call whose stream fails later counts as answered.
-fn grpc_code(headers: &HeaderMap) -> String {
-    let number = headers.get("grpc-status").map_or(&b"0"[..], |value| value.as_bytes());
-    format!("{:?}", tonic::Code::from_bytes(number))
+/// Where a call's span stands, for the crate that makes spans.
+pub(crate) fn place(call: &Call, parent: Option<u64>) -> Place<'_> {
+    let context = call.context();
+    Place {
+        trace_id: context.trace_id.0,
+        span_id: context.span_id,
+        parent,
+        state: call.state(),
+    }
+}
+
+/// What each log line of the present call says of it.
+pub(crate) fn current_call() -> Option<CallIds> {
+    Call::with_current(|call| CallIds {
+        trace_id: call.context().trace_id.0,
+        span_id: call.context().span_id,
+        tenant: call.tenant().map(onekeel_api::ClientId::uuid),
+    })
+}
+
+/// Version and variant bits keep both halves of a UUID from being zero.
+pub(crate) fn new_span_id() -> u64 {
+    u64::try_from(Uuid::new_v4().as_u128() >> 64).expect("64 bits are left")
+}
+
+/// From 0 to just below 1, of the bits of a trace id that are surely random.
+fn lot(trace_id: u128) -> f64 {
+    const BITS: u32 = 53;
+    let bits = u64::try_from(trace_id & ((1 << BITS) - 1)).expect("53 bits");
+    bits as f64 / 2_f64.powi(53)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_traces_is_what_it_says() {
+        let lots: Vec<f64> = (0..20_000).map(|_| lot(Uuid::new_v4().as_u128())).collect();
+        assert!(lots.iter().all(|lot| (0.0..1.0).contains(lot)));
+        for (share, least, most) in [
+            (0.0, 0, 0),
+            (0.01, 120, 290),
+            (0.5, 9_500, 10_500),
+            (1.0, 20_000, 20_000),
+        ] {
+            let drawn = lots.iter().filter(|lot| **lot < share).count();
+            assert!((least..=most).contains(&drawn), "{drawn} of 20,000 at {share}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use axum::Router;
 use onekeel_api::{FILE_DESCRIPTOR_SET, Policies};
 use onekeel_gate::{AdmissionLayer, Gate};
+use onekeel_telemetry::Telemetry;
 use onekeel_tenancy::{AuthLayer, Verifier};
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -19,6 +20,7 @@ pub(crate) struct Stack {
     pub policies: Arc<Policies>,
     pub verifier: Arc<Verifier>,
     pub gate: Gate,
+    pub telemetry: Telemetry,
     pub sample_ratio: f64,
     pub max_calls: u32,
 }
@@ -29,10 +31,7 @@ impl Stack {
         let calls = Arc::new(Semaphore::new(self.max_calls as usize));
         let layers = ServiceBuilder::new()
             // First, so that even a refusal is traced, timed and counted.
-            .layer(ObserveLayer {
-                policies: self.policies.clone(),
-                sample_ratio: self.sample_ratio,
-            })
+            .layer(ObserveLayer::new(self.telemetry, self.sample_ratio))
             // Before any work is done for a caller: a place, a deadline, and a wall around panics.
             .layer(BoundLayer {
                 policies: self.policies.clone(),

@@ -6,13 +6,17 @@
 mod catalogue;
 mod directory;
 mod error;
+mod meters;
 pub mod migrate;
 mod open;
 mod run;
+mod statement;
+mod summary;
 mod tx;
 
 pub use catalogue::{SCHEMAS, UNSCOPED_TABLES, WallError};
 pub use directory::Directory;
 pub use error::DbResult;
 pub use open::{Store, StoreConfig};
+pub use statement::Statement;
 pub use tx::{Single, TenantTx};

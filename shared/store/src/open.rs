@@ -1,4 +1,5 @@
 //! The pool, and how it is opened.
+use std::sync::Arc;
 use std::time::Duration;
 
 use onekeel_api::Fault;
@@ -6,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::DbResult;
+use crate::meters::Meters;
 
 /// Longest statement of a call without a deadline of its own.
 pub(crate) const LONGEST_STATEMENT: Duration = Duration::from_secs(30);
@@ -27,6 +29,7 @@ pub struct StoreConfig {
 #[derive(Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl Store {
@@ -54,7 +57,10 @@ impl Store {
             .connect_with(options)
             .await
             .db()?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            meters: Arc::default(),
+        })
     }
 
     /// Whether the database answers; for readiness.
@@ -63,9 +69,10 @@ impl Store {
         Ok(())
     }
 
-    /// Connections that are open and how many of them are idle; for metrics.
-    pub fn pool_size(&self) -> (u32, usize) {
-        (self.pool.size(), self.pool.num_idle())
+    /// Connections that are open, how many of them are idle, and how many there may be; for metrics.
+    pub fn pool_size(&self) -> (u32, usize, u32) {
+        let most = self.pool.options().get_max_connections();
+        (self.pool.size(), self.pool.num_idle(), most)
     }
 
     /// Waits until every connection is back and closes it.

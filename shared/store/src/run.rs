@@ -1,9 +1,11 @@
 //! The two doors: a named transaction, and a single statement.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use onekeel_api::{Deadline, ErrorReason, Fault};
+use onekeel_api::{Call, Deadline, ErrorReason, Fault};
 use onekeel_tenancy::Tenant;
-use tracing::Instrument;
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
+use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use crate::error::is_connection_lost;
@@ -27,22 +29,24 @@ impl Store {
     where
         W: AsyncFnOnce(&mut TenantTx) -> Result<T, Fault> + Clone,
     {
-        let span = tracing::info_span!(
-            "db.transaction",
-            db.system.name = "postgresql",
-            db.operation.name = name
-        );
+        let (span, began) = (transaction_span(name), Instant::now());
         let outcome = async {
             let limit = Deadline::remaining_or(LONGEST_STATEMENT);
             let repeated = tokio::time::timeout(limit, self.repeat(tenant, name, work));
             repeated.await.unwrap_or_else(|_| Err(Fault::deadline_exceeded()))
         }
-        .instrument(span)
+        .instrument(span.clone())
         .await;
-        let label = outcome
-            .as_ref()
-            .map_or_else(|fault| fault.reason().as_str_name(), |_| "COMMITTED");
-        metrics::counter!("onekeel_db_transactions_total", "name" => name, "outcome" => label).increment(1);
+        let meter = self.meters.transaction(name);
+        meter.seconds.record(began.elapsed());
+        match &outcome {
+            Ok(_) => meter.committed.increment(1),
+            Err(fault) => {
+                let reason = fault.reason().name();
+                metrics::counter!("onekeel_db_transactions_total", "name" => name, "outcome" => reason).increment(1);
+                mark(&span, fault);
+            }
+        }
         outcome
     }
 
@@ -58,6 +62,7 @@ impl Store {
             };
             tracing::debug!(db.operation.name = name, attempt, %fault, "transaction lost a race");
             metrics::counter!("onekeel_db_lost_races_total", "name" => name).increment(1);
+            Span::current().record("onekeel.transaction.lost_races", i64::from(attempt));
             tokio::time::sleep(backoff).await;
             backoff *= 3;
         }
@@ -68,7 +73,7 @@ impl Store {
     where
         W: AsyncFnOnce(&mut TenantTx) -> Result<T, Fault>,
     {
-        let mut tx = TenantTx::begin(&self.pool, tenant, name).await?;
+        let mut tx = TenantTx::begin(self, tenant, name).await?;
         match work(&mut tx).await {
             Ok(value) => tx.commit().await.map(|()| value),
             Err(fault) => {
@@ -101,12 +106,12 @@ impl Store {
     where
         W: AsyncFnOnce(&mut Single) -> Result<T, sqlx::Error> + Clone,
     {
-        let span = tracing::info_span!("db.statement", db.system.name = "postgresql", db.operation.name = name);
+        let (span, began) = (transaction_span(name), Instant::now());
         let read = async {
             let most = self.pool.options().get_max_connections();
             let mut tried = 0;
             loop {
-                let mut single = Single::acquire(&self.pool, client).await.db()?;
+                let mut single = Single::acquire(self, client).await.db()?;
                 match work.clone()(&mut single).await {
                     Err(error) if is_connection_lost(&error) && tried < most => single.discard(),
                     other => return other.db(),
@@ -115,7 +120,42 @@ impl Store {
             }
         };
         let limit = Deadline::remaining_or(LONGEST_STATEMENT);
-        let read = tokio::time::timeout(limit, read.instrument(span)).await;
-        read.unwrap_or_else(|_| Err(Fault::deadline_exceeded()))
+        let read = tokio::time::timeout(limit, read.instrument(span.clone())).await;
+        self.meters.statement(name).record(began.elapsed());
+        let read = read.unwrap_or_else(|_| Err(Fault::deadline_exceeded()));
+        read.inspect_err(|fault| mark(&span, fault))
+    }
+
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.meters.acquire(&self.pool).await
+    }
+}
+
+/// The span around everything that one transaction or single statement does, in a call that is recorded.
+fn transaction_span(name: &'static str) -> Span {
+    if !Call::is_recorded() {
+        return Span::none();
+    }
+    tracing::info_span!(
+        "db.transaction",
+        otel.name = name,
+        otel.status_code = field::Empty,
+        db.system.name = "postgresql",
+        onekeel.transaction.lost_races = field::Empty,
+        error.type = field::Empty,
+        error.reason = field::Empty,
+    )
+}
+
+/// A refusal is told by its reason; an error is what the caller is not to blame for.
+fn mark(span: &Span, fault: &Fault) {
+    let reason = fault.reason();
+    span.record("error.reason", reason.name());
+    if matches!(
+        reason,
+        ErrorReason::Internal | ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::Conflict
+    ) {
+        span.record("otel.status_code", "error");
+        span.record("error.type", reason.name());
     }
 }

@@ -9,11 +9,13 @@ use onekeel_tenancy::Tenant;
 )]
 use sqlx::AssertSqlSafe;
 use sqlx::pool::PoolConnection;
-use sqlx::{Error, PgConnection, PgPool, Postgres, raw_sql};
+use sqlx::{Error, PgConnection, Postgres, raw_sql};
 use uuid::Uuid;
 
+use crate::Store;
 use crate::error::{fault, is_connection_lost};
 use crate::open::LONGEST_STATEMENT;
+use crate::statement::{Recording, Statement, mark};
 
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(2);
 
@@ -26,19 +28,22 @@ pub struct TenantTx {
     connection: Option<PoolConnection<Postgres>>,
     client: ClientId,
     name: &'static str,
+    recording: Recording,
 }
 
 impl TenantTx {
-    /// Begins with a connection from `pool`; connections that died while idle are replaced, each at most once.
-    pub(crate) async fn begin(pool: &PgPool, tenant: &Tenant, name: &'static str) -> Result<Self, Fault> {
-        let most = pool.options().get_max_connections();
+    /// Begins with a connection of the store; connections that died while idle are replaced, each at most once.
+    pub(crate) async fn begin(store: &Store, tenant: &Tenant, name: &'static str) -> Result<Self, Fault> {
+        let most = store.pool.options().get_max_connections();
+        let recording = Recording::of(&store.pool);
         let mut tried = 0;
         loop {
-            let connection = pool.acquire().await.map_err(|error| fault(&error))?;
+            let connection = store.acquire().await.map_err(|error| fault(&error))?;
             let mut tx = Self {
                 connection: Some(connection),
                 client: tenant.id(),
                 name,
+                recording: recording.clone(),
             };
             let milliseconds = Deadline::remaining_or(LONGEST_STATEMENT).as_millis().max(1);
             // The only SQL in the suite that is put together at run time; it holds a number and a parsed UUID.
@@ -47,7 +52,9 @@ impl TenantTx {
                 "begin; set local statement_timeout = {milliseconds}; select onekeel.set_tenant('{}')",
                 tx.client.uuid()
             );
-            let sent = raw_sql(AssertSqlSafe(begin)).execute(tx.conn()).await;
+            let span = recording.span("BEGIN");
+            let sent = raw_sql(AssertSqlSafe(begin)).execute(tx.raw()).await;
+            let sent = sent.inspect_err(|error| mark(&span, error));
             match sent {
                 Ok(_) => return Ok(tx),
                 Err(error) if is_connection_lost(&error) && tried < most => {
@@ -59,8 +66,13 @@ impl TenantTx {
         }
     }
 
-    /// The connection, for statements.
-    pub fn conn(&mut self) -> &mut PgConnection {
+    /// The connection, for one statement.
+    pub fn conn(&mut self) -> Statement<'_> {
+        let recording = self.recording.clone();
+        Statement::new(self.raw(), recording)
+    }
+
+    fn raw(&mut self) -> &mut PgConnection {
         self.connection
             .as_mut()
             .expect("the connection is taken only when the transaction ends")
@@ -79,7 +91,9 @@ impl TenantTx {
     /// Commits. A connection lost on the way leaves an outcome that nobody knows; the fault says so.
     pub(crate) async fn commit(mut self) -> Result<(), Fault> {
         // COMMIT of a failed transaction succeeds and rolls back; the statement before it makes that an error.
-        match raw_sql("select 1; commit").execute(self.conn()).await {
+        let span = self.recording.span("COMMIT");
+        let committed = raw_sql("select 1; commit").execute(self.raw()).await;
+        match committed.inspect_err(|error| mark(&span, error)) {
             Ok(_) => {
                 self.connection = None;
                 Ok(())
@@ -95,6 +109,7 @@ impl TenantTx {
     /// Rolls back now, so that the caller's next step finds the locks gone.
     pub(crate) async fn rollback(mut self) {
         if let Some(connection) = self.connection.take() {
+            let _span = self.recording.span("ROLLBACK");
             end(connection).await;
         }
     }
@@ -143,19 +158,21 @@ impl Drop for Doubtful {
 pub struct Single {
     connection: PoolConnection<Postgres>,
     client: Uuid,
+    recording: Recording,
 }
 
 impl Single {
-    pub(crate) async fn acquire(pool: &PgPool, client: Uuid) -> Result<Self, Error> {
+    pub(crate) async fn acquire(store: &Store, client: Uuid) -> Result<Self, Error> {
         Ok(Self {
-            connection: pool.acquire().await?,
+            connection: store.acquire().await?,
             client,
+            recording: Recording::of(&store.pool),
         })
     }
 
     /// The connection, for the statement.
-    pub fn conn(&mut self) -> &mut PgConnection {
-        &mut self.connection
+    pub fn conn(&mut self) -> Statement<'_> {
+        Statement::new(&mut self.connection, self.recording.clone())
     }
 
     /// The tenant, for the function's first argument.

@@ -1,24 +1,73 @@
-//! `/metrics` for Prometheus.
+//! `/metrics` for Prometheus: one page of everything that this process counts.
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
 
-/// Seconds; from a cache hit to the longest import.
-const DURATIONS: [f64; 12] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 60.0,
-];
+use crate::calls::Calls;
+use crate::catalogue;
+use crate::histogram::BOUNDS;
 
-pub(crate) fn serve(address: SocketAddr) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let builder = PrometheusBuilder::new()
-        .with_http_listener(address)
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATIONS)?;
-    let (recorder, endpoint) = builder.build()?;
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Histograms are summed up, tenants are weighed, and the process is looked at this often.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Starts to count, and serves what was counted at `address`.
+pub(crate) fn serve(
+    address: SocketAddr,
+    calls: Arc<Calls>,
+    service: &str,
+    version: &'static str,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let taken = |error| format!("METRICS_LISTEN: cannot listen on {address}: {error}");
+    let listener = TcpListener::bind(address).map_err(taken)?;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BOUNDS)?
+        .build_recorder();
+    let handle = recorder.handle();
     metrics::set_global_recorder(recorder)?;
+    catalogue::describe();
+    metrics::gauge!("onekeel_build_info", "service" => service.to_owned(), "version" => version).set(1.0);
+    let process = Collector::default();
+    process.collect();
+    tokio::spawn(keep_up(handle.clone(), calls.clone(), process));
+    let page = Router::new().route(
+        "/metrics",
+        get(move || {
+            let text = render(&handle, &calls);
+            async move { ([(CONTENT_TYPE, TEXT)], text) }
+        }),
+    );
     tokio::spawn(async move {
-        if let Err(error) = endpoint.await {
-            tracing::error!(?error, "the metrics endpoint ended");
+        if let Err(error) = axum::serve(listener, page).await {
+            tracing::error!(%error, "the metrics endpoint ended");
         }
     });
     Ok(())
+}
+
+fn render(handle: &PrometheusHandle, calls: &Calls) -> String {
+    let mut text = handle.render();
+    calls.render(&mut text);
+    text
+}
+
+async fn keep_up(handle: PrometheusHandle, calls: Arc<Calls>, process: Collector) {
+    let mut round = tokio::time::interval(ROUND);
+    round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        round.tick().await;
+        calls.round();
+        process.collect();
+        // What histograms hold between two scrapes is not bounded without this.
+        handle.run_upkeep();
+    }
 }

@@ -142,6 +142,15 @@ impl Caller {
         caller.ok_or_else(|| Fault::internal("the service is mounted without its auth layer"))
     }
 
+    /// The tenant that the caller belongs to or acts for; a platform operator names one call by call.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::Service(service) => Some(&service.tenant),
+            Self::Platform(_) => None,
+        }
+    }
+
     /// The audience that the caller belongs to.
     pub fn audience(&self) -> Audience {
         match self {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_util::future::Either;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
-use onekeel_api::{Audience, ErrorReason, Fault, Policies, Policy};
+use onekeel_api::{Audience, Call, ErrorReason, Fault, Policies, Policy};
 use tonic::Status;
 use tower::{Layer, Service};
 
@@ -81,6 +81,9 @@ impl AuthLayer {
         }
         let token = bearer(headers).ok_or_else(Fault::unauthenticated)?;
         let caller = self.verifier.verify(token)?;
+        if let Some(tenant) = caller.tenant() {
+            Call::with_current(|call| call.note_tenant(tenant.id()));
+        }
         if !policy.audiences.contains(&caller.audience()) {
             return Err(Fault::permission_denied());
         }

@@ -1,9 +1,11 @@
 //! From a bearer token to a caller, or to the one answer for every bad token.
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::{Validation, decode, decode_header};
+use metrics::Counter;
 use onekeel_api::Fault;
 use quick_cache::sync::Cache;
 
@@ -14,6 +16,11 @@ const LONGEST_TOKEN: usize = 8 * 1024;
 const LEEWAY_SECONDS: u64 = 30;
 const CACHED_TOKENS: usize = 10_000;
 const LONGEST_CACHED: Duration = Duration::from_secs(60);
+
+/// Held, since every call counts here.
+static HITS: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("onekeel_token_cache_total", "outcome" => "hit"));
+static MISSES: LazyLock<Counter> =
+    LazyLock::new(|| metrics::counter!("onekeel_token_cache_total", "outcome" => "miss"));
 
 /// Who is believed.
 #[derive(Debug, Clone)]
@@ -75,8 +82,10 @@ impl Verifier {
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         let now = Instant::now();
         if let Some(cached) = self.cache.get(&key).filter(|cached| now < cached.until) {
+            HITS.increment(1);
             return Ok(cached.caller);
         }
+        MISSES.increment(1);
         let (caller, expires) = self.verify_afresh(token).ok_or_else(Fault::unauthenticated)?;
         let left = (expires + LEEWAY_SECONDS).saturating_sub(jsonwebtoken::get_current_timestamp());
         let until = now + LONGEST_CACHED.min(Duration::from_secs(left));

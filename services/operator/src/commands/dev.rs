@@ -1,9 +1,10 @@
 //! `onekeel dev`
 use clap::Args;
 use onekeel_operator::stack::{Plan, Stack};
+use onekeel_operator::trace::Receiver;
 
 use super::calls::{create_tenant, grpcurl_lines};
-use super::{build_servers, on_stack};
+use super::{build_servers, on_stack, trace};
 
 /// Starts the whole suite and keeps it up until Ctrl-C; prints addresses, tokens and grpcurl lines.
 #[derive(Args)]
@@ -11,6 +12,7 @@ use super::{build_servers, on_stack};
   cargo onekeel dev                        plain text, a tenant on the basic plan
   cargo onekeel dev --tls                  TLS with an authority of this run; the lines use grpcurl -cacert
   cargo onekeel dev --plan enterprise
+  cargo onekeel dev --trace --once         the journey of one CreateLead as a tree of spans, and nothing else
 
 PostgreSQL and Redis are private ones, or those at DATABASE_URL and REDIS_URL. Ctrl-C ends everything and leaves nothing.")]
 pub struct Dev {
@@ -20,22 +22,41 @@ pub struct Dev {
     /// Lets the servers speak TLS, with callers and with one another.
     #[arg(long)]
     tls: bool,
+    /// Creates a lead first and shows its journey through the servers, from their own spans.
+    #[arg(long)]
+    trace: bool,
+    /// Ends after the journey was shown.
+    #[arg(long, requires = "trace")]
+    once: bool,
 }
 
 impl Dev {
     pub async fn run(self) -> anyhow::Result<()> {
         eprintln!("building the servers");
         build_servers().await?;
-        let plan = if self.tls {
-            Plan::default().with_tls()
+        let mut plan = Plan::default();
+        if self.tls {
+            plan = plan.with_tls();
+        }
+        let receiver = if self.trace {
+            Some(Receiver::start().await?)
         } else {
-            Plan::default()
+            None
         };
-        on_stack(&plan, async |stack: &Stack| self.play(stack).await).await
+        if let Some(receiver) = &receiver {
+            plan = trace::traced(plan, receiver);
+        }
+        on_stack(&plan, async |stack: &Stack| self.play(stack, receiver.as_ref()).await).await
     }
 
-    async fn play(&self, stack: &Stack) -> anyhow::Result<()> {
+    async fn play(&self, stack: &Stack, receiver: Option<&Receiver>) -> anyhow::Result<()> {
         let (client, tenant) = create_tenant(stack, "Playground", "playground", &self.plan).await?;
+        if let Some(receiver) = receiver {
+            trace::show(stack, receiver, client).await?;
+        }
+        if self.once {
+            return Ok(());
+        }
         let transport = if self.tls { "TLS" } else { "plain text" };
         println!("\nOneKeel is up, in {transport}\n");
         for server in stack.servers() {

@@ -12,6 +12,7 @@ pub mod permissions;
 pub mod prepare;
 pub mod test;
 pub mod token;
+mod trace;
 
 pub use output::{WrongUsage, print_json};
 

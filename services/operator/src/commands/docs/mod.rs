@@ -25,7 +25,7 @@ struct Page {
 }
 
 /// Every such page; a new one needs a line here and a file beside this one.
-const PAGES: [Page; 2] = [
+const PAGES: [Page; 3] = [
     Page {
         path: "docs/configuration.md",
         render: configuration::render,
@@ -33,6 +33,10 @@ const PAGES: [Page; 2] = [
     Page {
         path: "docs/errors.md",
         render: errors::render,
+    },
+    Page {
+        path: "docs/metrics.md",
+        render: |_onekeel| Ok(onekeel_telemetry::catalogue::page()),
     },
 ];
 

@@ -1,0 +1,183 @@
+//! Every metric of the suite with its meaning: `/metrics` shows it as HELP, and `docs/metrics.md` is made of it.
+use std::fmt::Write;
+
+use Kind::{Counter, Gauge, Histogram};
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+impl Kind {
+    /// As Prometheus calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Counter => "counter",
+            Gauge => "gauge",
+            Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Its labels, with commas between.
+    pub labels: &'static str,
+    /// One sentence.
+    pub meaning: &'static str,
+}
+
+/// Metrics of one area.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    /// Its heading.
+    pub name: &'static str,
+    /// Its metrics.
+    pub metrics: &'static [Metric],
+}
+
+const fn metric(name: &'static str, kind: Kind, labels: &'static str, meaning: &'static str) -> Metric {
+    Metric {
+        name,
+        kind,
+        labels,
+        meaning,
+    }
+}
+
+/// All of them.
+#[rustfmt::skip]
+pub const CATALOGUE: &[Area] = &[
+    Area { name: "Calls", metrics: &[
+        metric("onekeel_rpc_requests_total", Counter, "method, code, tenant", "Calls that have ended, with the tenants that call most one by one; `other` are all other tenants, `none` are calls without a tenant."),
+        metric("onekeel_rpc_duration_seconds", Histogram, "method, code", "How long calls took, from the first byte of the request to the head of the answer."),
+        metric("onekeel_tenant_rpc_duration_seconds", Histogram, "tenant", "How long calls took for the tenants that call most, over all methods."),
+        metric("onekeel_rpc_running", Gauge, "", "Calls that run now."),
+        metric("onekeel_rpc_shed_total", Counter, "", "Calls refused because as many ran as the server takes."),
+        metric("onekeel_rpc_panics_total", Counter, "", "Calls whose handler panicked."),
+        metric("onekeel_rpc_client_duration_seconds", Histogram, "method", "How long calls to other services took."),
+    ] },
+    Area { name: "Database", metrics: &[
+        metric("onekeel_db_transactions_total", Counter, "name, outcome", "Transactions by name, with COMMITTED or the reason of their failure."),
+        metric("onekeel_db_transaction_seconds", Histogram, "name", "How long transactions took, with the wait for a connection and repetitions."),
+        metric("onekeel_db_statement_seconds", Histogram, "name", "How long single statements took, with the wait for a connection."),
+        metric("onekeel_db_lost_races_total", Counter, "name", "Transactions repeated because another one was faster."),
+        metric("onekeel_db_dropped_transactions_total", Counter, "", "Transactions rolled back because their call went away."),
+        metric("onekeel_db_connections", Gauge, "state", "Connections of this process: `open`, `idle`, and the `most` that it may open."),
+        metric("onekeel_db_waiting", Gauge, "", "Calls that wait for a connection now."),
+        metric("onekeel_db_acquire_seconds", Histogram, "", "How long calls waited for a connection."),
+    ] },
+    Area { name: "Limits", metrics: &[
+        metric("onekeel_quota_leases_total", Counter, "resource", "Leases of units that this server was granted."),
+        metric("onekeel_quota_open_leases", Gauge, "", "Leases that this server holds now."),
+        metric("onekeel_quota_fenced_total", Counter, "resource", "Charges that the database refused because their lease had ended; each is tried again."),
+        metric("onekeel_quota_unknown_commits_total", Counter, "", "Commits whose outcome is not known; the end of the lease finds out."),
+        metric("onekeel_quota_release_failures_total", Counter, "", "Leases that could not be given back and are left to the sweeper."),
+        metric("onekeel_quota_reserve_seconds", Histogram, "outcome", "How long QuotaService took to grant a lease, or to refuse it, by the reason of the refusal."),
+        metric("onekeel_quota_swept_leases_total", Counter, "", "Leases that the sweeper ended."),
+        metric("onekeel_quota_sweep_failures_total", Counter, "", "Tenants that could not be swept in a round."),
+        metric("onekeel_quota_fold_failures_total", Counter, "", "Failures to fold what deleted rows gave back; more than a few need a person."),
+        metric("onekeel_quota_overspent_leases_total", Counter, "", "Leases with more charges than units; must stay 0."),
+        metric("onekeel_allowance_grants_total", Counter, "outcome", "Slices of request allowance by what became of the wish: `granted` or `refused`."),
+        metric("onekeel_allowance_granted_requests_total", Counter, "", "Requests in the slices that were granted."),
+        metric("onekeel_allowance_store_failures_total", Counter, "", "Slices that could not be counted because Redis did not answer."),
+        metric("onekeel_allowance_fallbacks_total", Counter, "", "Calls counted by this process alone, because QuotaService or Redis was away."),
+    ] },
+    Area { name: "Caches", metrics: &[
+        metric("onekeel_token_cache_total", Counter, "outcome", "Tokens found verified (`hit`) or verified afresh (`miss`)."),
+        metric("onekeel_tenant_context_cache_total", Counter, "outcome", "Tenants whose state was known (`hit`) or asked for (`miss`)."),
+        metric("onekeel_tenant_context_failures_total", Counter, "", "Questions for a tenant's state that TenantService did not answer."),
+    ] },
+    Area { name: "Background work", metrics: &[
+        metric("onekeel_background_rounds_total", Counter, "task, outcome", "Rounds of background work that went well (`done`) or not (`failed`)."),
+        metric("onekeel_background_round_seconds", Histogram, "task", "How long a round took."),
+        metric("onekeel_background_restarts_total", Counter, "task", "Background work that ended or panicked and was started again."),
+        metric("onekeel_tenant_settle_failures_total", Counter, "", "Interrupted changes of plan that are still on their way after a try."),
+    ] },
+    Area { name: "Telemetry", metrics: &[
+        metric("onekeel_trace_spans_total", Counter, "outcome", "Spans `sent` to the receiver, or `lost` because it did not take them."),
+        metric("onekeel_log_lines_left_out_total", Counter, "", "Lines about refused calls beyond what one second may log."),
+    ] },
+    Area { name: "Process", metrics: &[
+        metric("onekeel_ready", Gauge, "", "1 while the server is ready for calls."),
+        metric("onekeel_build_info", Gauge, "service, version", "Always 1; says what runs."),
+        metric("process_cpu_seconds_total", Counter, "", "Processor time, in seconds."),
+        metric("process_resident_memory_bytes", Gauge, "", "Memory that is really used."),
+        metric("process_virtual_memory_bytes", Gauge, "", "Memory that is mapped."),
+        metric("process_virtual_memory_max_bytes", Gauge, "", "Memory that may be mapped."),
+        metric("process_open_fds", Gauge, "", "Files and sockets that are open."),
+        metric("process_max_fds", Gauge, "", "Files and sockets that may be open."),
+        metric("process_start_time_seconds", Gauge, "", "When the process started, in seconds since 1970."),
+        metric("process_threads", Gauge, "", "Threads of the process."),
+    ] },
+];
+
+/// The metric `name`.
+pub fn find(name: &str) -> Option<&'static Metric> {
+    CATALOGUE
+        .iter()
+        .flat_map(|area| area.metrics)
+        .find(|metric| metric.name == name)
+}
+
+/// Tells the recorder what each metric means.
+pub(crate) fn describe() {
+    for metric in CATALOGUE.iter().flat_map(|area| area.metrics) {
+        match metric.kind {
+            Counter => metrics::describe_counter!(metric.name, metric.meaning),
+            Gauge => metrics::describe_gauge!(metric.name, metric.meaning),
+            Histogram => metrics::describe_histogram!(metric.name, metric.meaning),
+        }
+    }
+}
+
+/// The catalogue as a page in Markdown.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         What a server shows at `/metrics` when `METRICS_LISTEN` is set. Made from the code by `cargo onekeel docs`.\n\n\
+         The label `tenant` holds the ids of the tenants that call most, `METRICS_TENANTS` of them (50), chosen anew \
+         every few seconds by calls whose weight halves each time. All other tenants share `other`; calls without a \
+         tenant are `none`. A tenant that falls out loses its series, and one that comes back starts at zero, which \
+         `rate()` takes for a restart. Whatever callers do, a server with m methods and n such tenants has at most \
+         (m + 1) × 17 × (n + 2) counters of calls, of which only those that happened exist, (m + 1) × 17 histograms by \
+         method and code, and n + 2 by tenant.\n",
+    );
+    for area in CATALOGUE {
+        write!(
+            page,
+            "\n## {}\n\n| name | type | labels | meaning |\n|---|---|---|---|\n",
+            area.name
+        )
+        .expect("a string takes it");
+        for metric in area.metrics {
+            let labels = metric
+                .labels
+                .split(", ")
+                .filter(|label| !label.is_empty())
+                .map(|label| format!("`{label}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            writeln!(
+                page,
+                "| `{}` | {} | {labels} | {} |",
+                metric.name,
+                metric.kind.name(),
+                metric.meaning
+            )
+            .expect("a string takes it");
+        }
+    }
+    page
+}
