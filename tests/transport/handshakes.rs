@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use onekeel_api::lead::CountLeadsRequest;
+use onekeel_operator::stack::endpoint;
 use onekeel_tests::World;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -38,5 +39,45 @@ pub async fn silent_connections_hold_nobody_up(world: Arc<World>) -> anyhow::Res
     }
     let failed = extra.metric("onekeel_handshake_failures_total").await?;
     ensure!(failed >= SILENT as f64, "{failed} failed handshakes were counted");
+    extra.stop().await
+}
+
+pub async fn more_connections_than_allowed_are_closed_at_once(world: Arc<World>) -> anyhow::Result<()> {
+    let extra = Extra::start(&world, &[("MAX_CLIENT_CONNECTIONS", "3")]).await?;
+    let open = async || {
+        endpoint(&extra.server.address(), Some(&extra.trusted))?
+            .connect()
+            .await
+            .map_err(anyhow::Error::from)
+    };
+    // Those that asked whether the server is ready have to leave first.
+    let mut held = Vec::new();
+    let deadline = tokio::time::Instant::now() + LONGEST_SILENCE;
+    let mut round = tokio::time::interval(Duration::from_millis(20));
+    while held.len() < 3 {
+        round.tick().await;
+        held.extend(open().await.ok());
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "{} connections only",
+            held.len()
+        );
+    }
+    let began = tokio::time::Instant::now();
+    ensure!(open().await.is_err(), "a fourth connection was taken");
+    ensure!(began.elapsed() < QUICK, "it waited");
+    ensure!(
+        extra.metric("onekeel_connections_refused_total").await? >= 1.0,
+        "it was not counted"
+    );
+    held.pop();
+    while open().await.is_err() {
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "the place of one that left is not given again"
+        );
+        round.tick().await;
+    }
+    drop(held);
     extra.stop().await
 }
