@@ -5,9 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use onekeel_api::lead::CountLeadsRequest;
 use onekeel_operator::stack::endpoint;
+use onekeel_server::transport::Authorities;
 use onekeel_tests::World;
-use tokio::io::AsyncReadExt;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::extra::{Extra, request};
 
@@ -39,6 +43,33 @@ pub async fn silent_connections_hold_nobody_up(world: Arc<World>) -> anyhow::Res
     }
     let failed = extra.metric("onekeel_handshake_failures_total").await?;
     ensure!(failed >= SILENT as f64, "{failed} failed handshakes were counted");
+    extra.stop().await
+}
+
+pub async fn a_caller_that_does_not_begin_http_2_is_no_connection(world: Arc<World>) -> anyhow::Result<()> {
+    let extra = Extra::start(&world, &[]).await?;
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore {
+            roots: Authorities::parse(extra.trusted.as_bytes())?.anchors,
+        })
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let failures = "onekeel_handshake_failures_total";
+    let before = extra.metric(failures).await?;
+    for (begins, limit) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], QUICK),
+        (b"PRI * HTTP", LONGEST_SILENCE),
+        (b"", LONGEST_SILENCE),
+    ] {
+        let stream = TcpStream::connect(extra.server.address()).await?;
+        let mut stream = connector.connect("127.0.0.1".try_into()?, stream).await?;
+        stream.write_all(begins).await?;
+        let closed = tokio::time::timeout(limit, stream.read(&mut [0; 64])).await;
+        let closed = closed.with_context(|| format!("{begins:?} kept its connection"))?;
+        ensure!(matches!(closed, Ok(0) | Err(_)), "{begins:?}: {closed:?}");
+    }
+    ensure!(extra.metric(failures).await? >= before + 3.0, "they were not counted");
     extra.stop().await
 }
 
