@@ -98,6 +98,17 @@ pub async fn a_healthy_deployment_has_no_failure(world: Arc<World>) -> anyhow::R
         .fails("postgres.connections", "may open 100000")
 }
 
+pub async fn a_login_that_sees_little_says_so(world: Arc<World>) -> anyhow::Result<()> {
+    let url = world.stack.database.url_for("lead")?;
+    let report = Report::of(doctor(&url, &world.backing.redis_url, &[])?).await?;
+    ensure!(report.code == Some(0), "{}", report.report);
+    for name in ["postgres.migrations", "postgres.transactions"] {
+        ensure!(report.check(name).0 == "warning", "{name}: {}", report.report);
+    }
+    ensure!(report.check("postgres.policies").0 == "ok", "{}", report.report);
+    Ok(())
+}
+
 pub async fn a_broken_policy_or_schema_is_found(world: Arc<World>) -> anyhow::Result<()> {
     let database = Database::create(&world.backing.database_url).await?;
     let mut owner = PgConnection::connect(&database.admin_url).await?;

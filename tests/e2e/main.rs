@@ -70,6 +70,7 @@ fn main() -> ExitCode {
         commands::data_are_printed_as_json;
         commands::wrong_usage_ends_with_2_and_failure_with_1;
         doctor::a_healthy_deployment_has_no_failure;
+        doctor::a_login_that_sees_little_says_so;
         doctor::a_broken_policy_or_schema_is_found;
         doctor::a_mighty_role_is_found;
         doctor::a_redis_that_forgets_is_found;

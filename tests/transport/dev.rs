@@ -40,7 +40,7 @@ pub async fn the_lines_of_dev_work_as_they_are_printed(world: Arc<World>) -> any
         .await
         .context("dev did not start")??;
     ensure!(
-        printed.iter().any(|line| line.contains("plan professional")),
+        printed.iter().any(|line| line.contains("on the plan professional")),
         "{printed:?}"
     );
     let exports: Vec<&String> = printed.iter().filter(|line| line.starts_with("export ")).collect();

@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use onekeel_api::lead::CountLeadsRequest;
+use onekeel_operator::stack::endpoint;
+use onekeel_server::transport::Authorities;
 use onekeel_tests::World;
-use tokio::io::AsyncReadExt;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::extra::{Extra, request};
 
@@ -38,5 +43,72 @@ pub async fn silent_connections_hold_nobody_up(world: Arc<World>) -> anyhow::Res
     }
     let failed = extra.metric("onekeel_handshake_failures_total").await?;
     ensure!(failed >= SILENT as f64, "{failed} failed handshakes were counted");
+    extra.stop().await
+}
+
+pub async fn a_caller_that_does_not_begin_http_2_is_no_connection(world: Arc<World>) -> anyhow::Result<()> {
+    let extra = Extra::start(&world, &[]).await?;
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore {
+            roots: Authorities::parse(extra.trusted.as_bytes())?.anchors,
+        })
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let failures = "onekeel_handshake_failures_total";
+    let before = extra.metric(failures).await?;
+    for (begins, limit) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], QUICK),
+        (b"PRI * HTTP", LONGEST_SILENCE),
+        (b"", LONGEST_SILENCE),
+    ] {
+        let stream = TcpStream::connect(extra.server.address()).await?;
+        let mut stream = connector.connect("127.0.0.1".try_into()?, stream).await?;
+        stream.write_all(begins).await?;
+        let closed = tokio::time::timeout(limit, stream.read(&mut [0; 64])).await;
+        let closed = closed.with_context(|| format!("{begins:?} kept its connection"))?;
+        ensure!(matches!(closed, Ok(0) | Err(_)), "{begins:?}: {closed:?}");
+    }
+    ensure!(extra.metric(failures).await? >= before + 3.0, "they were not counted");
+    extra.stop().await
+}
+
+pub async fn more_connections_than_allowed_are_closed_at_once(world: Arc<World>) -> anyhow::Result<()> {
+    let extra = Extra::start(&world, &[("MAX_CLIENT_CONNECTIONS", "3")]).await?;
+    let open = async || {
+        endpoint(&extra.server.address(), Some(&extra.trusted))?
+            .connect()
+            .await
+            .map_err(anyhow::Error::from)
+    };
+    // Those that asked whether the server is ready have to leave first.
+    let mut held = Vec::new();
+    let deadline = tokio::time::Instant::now() + LONGEST_SILENCE;
+    let mut round = tokio::time::interval(Duration::from_millis(20));
+    while held.len() < 3 {
+        round.tick().await;
+        held.extend(open().await.ok());
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "{} connections only",
+            held.len()
+        );
+    }
+    let began = tokio::time::Instant::now();
+    ensure!(open().await.is_err(), "a fourth connection was taken");
+    ensure!(began.elapsed() < QUICK, "it waited");
+    ensure!(
+        extra.metric("onekeel_connections_refused_total").await? >= 1.0,
+        "it was not counted"
+    );
+    held.pop();
+    while open().await.is_err() {
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "the place of one that left is not given again"
+        );
+        round.tick().await;
+    }
+    drop(held);
     extra.stop().await
 }

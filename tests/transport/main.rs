@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         rotation::certificate_and_authority_change_under_load_without_a_failed_call;
         files::broken_files_leave_the_old_ones_in_use;
         handshakes::silent_connections_hold_nobody_up;
+        handshakes::a_caller_that_does_not_begin_http_2_is_no_connection;
+        handshakes::more_connections_than_allowed_are_closed_at_once;
         ages::connections_end_gently_and_no_call_fails;
         ages::a_call_that_outlasts_the_grace_is_cut_off;
         gzip::an_answer_is_compressed_for_those_who_ask;

@@ -160,7 +160,9 @@ pub async fn half_a_configuration_is_refused_by_name(world: Arc<World>) -> anyho
         ("QUOTA_ADDR", "https://localhost:1"),
     ];
     let (good, said) = output(&mut check(&whole)).await?;
-    ensure!(good, "{said}");
+    ensure!(good && said.contains("by TLS"), "{said}");
+    let (good, said) = output(&mut check(&[])).await?;
+    ensure!(good && said.contains("in plain text"), "{said}");
     Ok(())
 }
 

@@ -49,9 +49,10 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
     let policies = load_policies(&routed.names)?;
     if config.check {
         println!(
-            "onekeel-{name} would serve {} on {}",
+            "onekeel-{name} would serve {} on {} {}",
             routed.names.join(", "),
-            config.listen
+            config.listen,
+            if identity.is_some() { "by TLS" } else { "in plain text" }
         );
         return Ok(());
     }
@@ -161,6 +162,9 @@ async fn serve(
     };
     let server = tokio::spawn(listen(listening, stopped));
     tracing::info!(service = name, listen = %config.listen, tls, "serving");
+    if !tls && !config.listen.ip().is_loopback() {
+        tracing::warn!("tokens travel in plain text; set TLS_CERT_FILE and TLS_KEY_FILE, unless a mesh encrypts");
+    }
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -83,7 +83,10 @@ fn changes_for(endpoints: &[Endpoint], trusted: &Authorities) -> anyhow::Result<
         if !is_secure(&uri) {
             return Ok(Change::Insert(uri, endpoint.clone()));
         }
+        // An IPv6 address stands in brackets in a URL, and without them in a certificate.
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let tls = ClientTlsConfig::new()
+            .domain_name(host)
             .trust_anchors(trusted.anchors.iter().cloned())
             .timeout(LONGEST_CONNECT);
         let secured = endpoint.clone().tls_config(tls);

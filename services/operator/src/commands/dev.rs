@@ -57,18 +57,15 @@ impl Dev {
         if self.once {
             return Ok(());
         }
-        let transport = if self.tls { "TLS" } else { "plain text" };
-        println!("\nOneKeel is up, in {transport}\n");
+        let transport = if self.tls { "by TLS" } else { "in plain text" };
+        println!("\nOneKeel is up, {transport}\n");
         for server in stack.servers() {
-            println!("  {:<8} {}", server.service(), server.address());
+            println!("  {:<10} {}", server.service(), server.address());
         }
-        println!(
-            "  {:<8} {} (slug {}, plan {})",
-            "tenant", client, tenant.slug, tenant.plan
-        );
-        println!("  {:<8} {}", "logs", stack.folder().display());
+        println!("  {:<10} {client} (a tenant on the plan {})", tenant.slug, tenant.plan);
+        println!("  {:<10} {}", "logs", stack.folder().display());
         if let Some(certificates) = &stack.certificates {
-            println!("  {:<8} {}", "trust", certificates.trusted().display());
+            println!("  {:<10} {}", "trust", certificates.trusted().display());
         }
         println!("\nto copy into another terminal:");
         println!("\n{}", grpcurl_lines(stack, client)?);

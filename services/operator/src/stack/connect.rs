@@ -14,6 +14,15 @@ pub fn endpoint(address: &str, trusted: Option<&str>) -> anyhow::Result<Endpoint
     let Some(pem) = trusted else {
         return Ok(endpoint);
     };
-    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+    // An IPv6 address stands in brackets in a URL, and without them in a certificate.
+    let host = endpoint
+        .uri()
+        .host()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .to_owned();
+    let tls = ClientTlsConfig::new()
+        .domain_name(host)
+        .ca_certificate(Certificate::from_pem(pem));
     Ok(endpoint.tls_config(tls)?)
 }

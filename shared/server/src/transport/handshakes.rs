@@ -9,6 +9,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::opened::Opened;
 use super::{Identity, Watched};
 
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
@@ -23,8 +24,8 @@ pub(super) struct Ready {
 
 /// The bytes of a connection.
 pub(super) enum Line {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Opened<TcpStream>),
+    Tls(Box<Opened<TlsStream<TcpStream>>>),
 }
 
 /// Handshakes that go on beside one another. A caller that means it takes milliseconds, so when there are too many the
@@ -78,10 +79,8 @@ impl Handshakes {
 
 async fn shake(stream: TcpStream, acceptor: Option<TlsAcceptor>) -> io::Result<Line> {
     stream.set_nodelay(true)?;
-    if let Some(acceptor) = acceptor {
-        return Ok(Line::Tls(Box::new(acceptor.accept(stream).await?)));
-    }
-    // In HTTP/2 the caller speaks first.
-    stream.readable().await?;
-    Ok(Line::Plain(stream))
+    Ok(match acceptor {
+        Some(acceptor) => Line::Tls(Box::new(Opened::open(acceptor.accept(stream).await?).await?)),
+        None => Line::Plain(Opened::open(stream).await?),
+    })
 }

@@ -6,6 +6,7 @@ mod connection;
 mod files;
 mod handshakes;
 mod listen;
+mod opened;
 mod pem;
 
 pub use pem::{Authorities, Identity, expiry};

@@ -170,11 +170,17 @@ async fn migrations(findings: &mut Findings, connection: &mut PgConnection) -> L
 async fn transactions(findings: &mut Findings, connection: &mut PgConnection) -> Looked {
     let row = sqlx::query(
         "select coalesce(max(extract(epoch from now() - xact_start)), 0)::float8 / 60,
-            count(*) filter (where state like 'idle in transaction%' and now() - state_change > interval '1 minute')
+            count(*) filter (where state like 'idle in transaction%' and now() - state_change > interval '1 minute'),
+            pg_has_role('pg_read_all_stats', 'usage')
         from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
     );
     let row = row.fetch_one(connection).await?;
-    let (minutes, idle): (f64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let (minutes, idle, sees_all): (f64, i64, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    if !sees_all {
+        let advice = "use the login that runs the migrations, or grant pg_read_all_stats to this one";
+        findings.warning("postgres.transactions", "this login sees its own sessions only", advice);
+        return Ok(());
+    }
     let status = match minutes {
         minutes if minutes > VERY_LONG_TRANSACTION => Status::Failure,
         minutes if minutes > LONG_TRANSACTION => Status::Warning,

@@ -57,7 +57,7 @@ pub fn parse(addresses: &[String], ca: Option<&Path>) -> Result<Vec<Place>, Wron
             _ => return Err(wrong()),
         };
         Ok(Place {
-            host: host.to_owned(),
+            host: host.trim_matches(['[', ']']).to_owned(),
             port,
             trusted,
         })
@@ -68,7 +68,11 @@ pub fn parse(addresses: &[String], ca: Option<&Path>) -> Result<Vec<Place>, Wron
 impl Place {
     /// Health, and the certificate where there is one.
     pub async fn look(&self, findings: &mut Findings) {
-        let address = format!("{}:{}", self.host, self.port);
+        let address = if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        };
         let name = format!("server.{address}.health");
         match tokio::time::timeout(LONGEST, self.health(&address)).await {
             Ok(Ok(ServingStatus::Serving)) => findings.ok(name, "is ready"),
