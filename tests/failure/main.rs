@@ -1,9 +1,12 @@
-//! What survives: races for the last units, dropped calls, killed processes.
+//! What survives: races for the last units, dropped calls, killed processes, servers that come back.
 mod cancelled;
 mod fence;
 mod gone;
 mod killed;
+mod load;
 mod races;
+mod restart;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -20,6 +23,8 @@ fn main() -> ExitCode {
         gone::without_redis_a_known_tenant_goes_on_within_its_share;
         gone::without_the_authority_reads_go_on_and_creations_are_refused;
         killed::an_import_survives_the_kill_of_every_server;
+        restart::postgres_ends_under_load_and_nothing_acknowledged_is_lost;
+        restart::redis_ends_under_load_and_readiness_does_not_fall;
     ];
     run_suite(&Plan::default().with("lead", 2).with("quota", 2), tests)
 }

@@ -8,7 +8,7 @@ mod process;
 mod redis;
 
 pub use install::ensure_installed;
-pub use postgres::Postgres;
+pub use postgres::{Ending, Postgres};
 pub use process::{Process, free_port};
 pub use redis::Redis;
 

@@ -15,6 +15,17 @@ use crate::random::random_secret;
 const LONGEST_START: Duration = Duration::from_secs(60);
 const LONGEST_STOP: Duration = Duration::from_secs(10);
 
+/// How a database server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Transactions are rolled back, and a checkpoint is written.
+    Fast,
+    /// Sessions are cut off; the next start recovers from the log.
+    Immediate,
+    /// Every process gets SIGKILL.
+    Killed,
+}
+
 /// A database server for one run; its data go with it.
 pub struct Postgres {
     account: Account,
@@ -77,14 +88,20 @@ impl Postgres {
         format!("postgres://postgres:{}@127.0.0.1:{}/postgres", self.password, self.port)
     }
 
-    /// Kills every process of the server at once.
-    pub async fn kill(&mut self) -> anyhow::Result<()> {
-        self.process.kill().await
+    /// Ends the server and waits until every process of it is gone.
+    pub async fn end(&mut self, ending: Ending) -> anyhow::Result<()> {
+        let signal = match ending {
+            Ending::Fast => Signal::SIGINT,
+            Ending::Immediate => Signal::SIGQUIT,
+            Ending::Killed => return self.process.kill_family().await,
+        };
+        self.process.stop(signal, LONGEST_STOP).await?;
+        Ok(())
     }
 
     /// Starts the server again on the same port with the same data.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        self.process.stop(Signal::SIGINT, LONGEST_STOP).await?;
+        self.end(Ending::Fast).await?;
         self.process = launch(&self.account, &self.programs, &self.data, &self.log, self.port).await?;
         self.wait().await
     }

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 
 /// Lines of a log that an error shows.
 const SHOWN_LINES: usize = 15;
+const LONGEST_DEATH: Duration = Duration::from_secs(5);
 
 /// A running program whose output goes to a file.
 pub struct Process {
@@ -78,6 +79,45 @@ impl Process {
         Ok(self.child.kill().await?)
     }
 
+    /// Kills the program and its children with SIGKILL and waits until all of them are gone.
+    pub async fn kill_family(&mut self) -> anyhow::Result<()> {
+        if !self.is_running() {
+            return Ok(());
+        }
+        // Stopped first, so that it starts no more of them meanwhile.
+        self.signal(Signal::SIGSTOP)?;
+        let children = self.children()?;
+        for child in &children {
+            // One that has ended by itself meanwhile cannot be killed.
+            let _gone_already = kill(*child, Signal::SIGKILL);
+        }
+        self.kill().await?;
+        let deadline = tokio::time::Instant::now() + LONGEST_DEATH;
+        let mut round = tokio::time::interval(Duration::from_millis(10));
+        while children.iter().any(|child| is_alive(*child)) {
+            round.tick().await;
+            if tokio::time::Instant::now() >= deadline {
+                bail!("children of {} outlive SIGKILL", self.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn children(&self) -> anyhow::Result<Vec<Pid>> {
+        let id = self.child.id().with_context(|| format!("{} has ended", self.name))?;
+        let mut children = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            let Some(process) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let process = Pid::from_raw(process);
+            if stat(process).is_some_and(|(_, parent)| parent == id) {
+                children.push(process);
+            }
+        }
+        Ok(children)
+    }
+
     /// Sends `signal` and waits for the end; kills after `longest`. Returns whether it ended by itself with success.
     pub async fn stop(&mut self, signal: Signal, longest: Duration) -> anyhow::Result<bool> {
         if !self.is_running() {
@@ -99,6 +139,20 @@ impl Process {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
     }
+}
+
+/// State and parent of a process that is there.
+fn stat(process: Pid) -> Option<(char, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name stands in brackets before both, and may hold anything.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut words = rest.split_whitespace();
+    Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
+}
+
+/// Whether a process runs; one that is dead and not yet collected by its parent does not.
+fn is_alive(process: Pid) -> bool {
+    stat(process).is_some_and(|(state, _)| state != 'Z')
 }
 
 /// A port on the loopback interface that nobody listens on at this moment.
