@@ -169,7 +169,7 @@ impl Caller {
         .await?;
         self.told.alive.insert(id, company);
 
-        if round % 3 == 0 {
+        if round.is_multiple_of(3) {
             let wish = DeleteLeadRequest {
                 id: made.id,
                 etag: String::new(),
@@ -222,7 +222,7 @@ impl Caller {
             };
             // The client's own clock, which runs beside the server's.
             let mut causes = std::iter::successors(status.source(), |cause| (*cause).source());
-            if causes.any(|cause| cause.is::<tonic::TimeoutExpired>()) {
+            if causes.any(<dyn Error>::is::<tonic::TimeoutExpired>) {
                 self.told.given_up += 1;
                 continue;
             }

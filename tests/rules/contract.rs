@@ -3,7 +3,10 @@ use std::collections::HashSet;
 
 use onekeel_api::FILE_DESCRIPTOR_SET;
 use prost::Message;
-use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+    FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto,
+};
 
 /// Numbers of fields in `google/protobuf/descriptor.proto`, of which the path to an element consists.
 mod number {
@@ -43,12 +46,16 @@ impl Walk {
     fn messages(&mut self, path: &[i32], number: i32, parent: &str, messages: &[DescriptorProto]) {
         let own = self.add(path, number, parent, messages.iter().map(DescriptorProto::name));
         for (message, (path, name)) in messages.iter().zip(own) {
-            if message.options.as_ref().is_some_and(|options| options.map_entry()) {
+            if message
+                .options
+                .as_ref()
+                .is_some_and(prost_types::MessageOptions::map_entry)
+            {
                 // The compiler's own, for a `map` field: there is no place for a comment.
                 self.0.retain(|(known, _)| *known != path);
                 continue;
             }
-            let fields = message.field.iter().map(|field| field.name());
+            let fields = message.field.iter().map(FieldDescriptorProto::name);
             self.add(&path, number::OF_MESSAGE_FIELD, &name, fields);
             // What proto3 calls `optional` is a oneof that nobody wrote.
             let written = (0..).zip(&message.oneof_decl).filter(|(place, _)| {
@@ -71,7 +78,7 @@ impl Walk {
                 &path,
                 number::OF_ENUM_VALUE,
                 &name,
-                one.value.iter().map(|value| value.name()),
+                one.value.iter().map(EnumValueDescriptorProto::name),
             );
         }
     }
@@ -80,15 +87,15 @@ impl Walk {
         let package = file.package();
         self.messages(&[], number::OF_FILE_MESSAGE, package, &file.message_type);
         self.enums(&[], number::OF_FILE_ENUM, package, &file.enum_type);
-        let extensions = file.extension.iter().map(|extension| extension.name());
+        let extensions = file.extension.iter().map(FieldDescriptorProto::name);
         self.add(&[], number::OF_FILE_EXTENSION, package, extensions);
-        let services = file.service.iter().map(|service| service.name());
+        let services = file.service.iter().map(ServiceDescriptorProto::name);
         for (service, (path, name)) in
             file.service
                 .iter()
                 .zip(self.add(&[], number::OF_FILE_SERVICE, package, services))
         {
-            let methods = service.method.iter().map(|method| method.name());
+            let methods = service.method.iter().map(MethodDescriptorProto::name);
             self.add(&path, number::OF_SERVICE_METHOD, &name, methods);
         }
     }
