@@ -23,6 +23,7 @@ pub async fn the_lines_of_dev_work_as_they_are_printed(world: Arc<World>) -> any
         .env("REDIS_URL", &world.backing.redis_url)
         .env_remove("CARGO")
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
     let mut lines = BufReader::new(dev.stdout.take().context("its output")?).lines();
@@ -60,8 +61,13 @@ pub async fn the_lines_of_dev_work_as_they_are_printed(world: Arc<World>) -> any
     }
     let id = dev.id().context("dev still runs")?;
     kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGINT)?;
-    let ended = tokio::time::timeout(LONGEST_START, dev.wait()).await??;
-    ensure!(ended.success(), "{ended}");
+    let ended = tokio::time::timeout(LONGEST_START, dev.wait_with_output()).await??;
+    ensure!(
+        ended.status.success(),
+        "{}: {}",
+        ended.status,
+        String::from_utf8_lossy(&ended.stderr)
+    );
     Ok(())
 }
 
