@@ -7,5 +7,6 @@ mod random;
 pub mod sample;
 pub mod spreadsheet;
 pub mod stack;
+pub mod trace;
 
 pub use random::random_secret;

@@ -21,6 +21,7 @@ enum Command {
     Migrate(commands::migrate::Migrate),
     Token(commands::token::Token),
     Prepare(commands::prepare::Prepare),
+    Metrics(commands::metrics::Metrics),
 }
 
 fn main() -> ExitCode {
@@ -50,5 +51,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Token(token) => token.run(),
         Command::Prepare(prepare) => prepare.run().await,
+        Command::Metrics(metrics) => {
+            metrics.run();
+            Ok(())
+        }
     }
 }

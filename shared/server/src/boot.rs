@@ -17,9 +17,9 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::stack::{Stack, outside};
 use crate::observe::current_call;
 use crate::outgoing::peer;
+use crate::stack::{Stack, outside};
 use crate::{Config, Parts, Routed, channels, health};
 
 const MOST_STREAMS: u32 = 256;

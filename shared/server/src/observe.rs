@@ -166,7 +166,12 @@ mod tests {
     fn the_share_of_traces_is_what_it_says() {
         let lots: Vec<f64> = (0..20_000).map(|_| lot(Uuid::new_v4().as_u128())).collect();
         assert!(lots.iter().all(|lot| (0.0..1.0).contains(lot)));
-        for (share, least, most) in [(0.0, 0, 0), (0.01, 120, 290), (0.5, 9_500, 10_500), (1.0, 20_000, 20_000)] {
+        for (share, least, most) in [
+            (0.0, 0, 0),
+            (0.01, 120, 290),
+            (0.5, 9_500, 10_500),
+            (1.0, 20_000, 20_000),
+        ] {
             let drawn = lots.iter().filter(|lot| **lot < share).count();
             assert!((least..=most).contains(&drawn), "{drawn} of 20,000 at {share}");
         }

@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 
 use onekeel_api::{Call, Deadline, ErrorReason, Fault};
 use onekeel_tenancy::Tenant;
-use tracing::{Instrument, Span, field};
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
+use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use crate::error::is_connection_lost;

@@ -184,7 +184,10 @@ mod tests {
         String::from_utf8(bytes).expect("text")
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "it stands for a `CurrentCall`, which may find none")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "it stands for a `CurrentCall`, which may find none"
+    )]
     fn some_call() -> Option<CallIds> {
         Some(CallIds {
             trace_id: 0xabc,

@@ -155,7 +155,11 @@ mod tests {
     }
 
     fn seated(tenants: &Tenants) -> BTreeSet<u128> {
-        tenants.seated().into_iter().map(|(tenant, _)| tenant.as_u128()).collect()
+        tenants
+            .seated()
+            .into_iter()
+            .map(|(tenant, _)| tenant.as_u128())
+            .collect()
     }
 
     #[test]

@@ -80,9 +80,7 @@ impl ShouldSample for Recorded {
                 SamplingDecision::Drop
             },
             attributes: Vec::new(),
-            trace_state: parent
-                .map(|parent| parent.trace_state().clone())
-                .unwrap_or_default(),
+            trace_state: parent.map(|parent| parent.trace_state().clone()).unwrap_or_default(),
         }
     }
 }

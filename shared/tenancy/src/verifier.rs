@@ -19,7 +19,8 @@ const LONGEST_CACHED: Duration = Duration::from_secs(60);
 
 /// Held, since every call counts here.
 static HITS: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("onekeel_token_cache_total", "outcome" => "hit"));
-static MISSES: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("onekeel_token_cache_total", "outcome" => "miss"));
+static MISSES: LazyLock<Counter> =
+    LazyLock::new(|| metrics::counter!("onekeel_token_cache_total", "outcome" => "miss"));
 
 /// Who is believed.
 #[derive(Debug, Clone)]

@@ -3,10 +3,12 @@
 mod calls;
 pub mod demo;
 pub mod dev;
+pub mod metrics;
 pub mod migrate;
 pub mod prepare;
 pub mod test;
 pub mod token;
+mod trace;
 
 use anyhow::Context;
 use onekeel_operator::private::Backing;
