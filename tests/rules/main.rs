@@ -1,4 +1,7 @@
 //! Rules of the source tree that no compiler keeps.
+mod contract;
+mod migrations;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -142,37 +145,6 @@ fn every_service_is_a_process_of_the_stack() {
     let mut known = SERVICES.to_vec();
     known.sort_unstable();
     assert_eq!(names, known, "services/ and SERVICES of the operator's stack");
-}
-
-#[test]
-fn migrations_are_numbered_without_a_gap() {
-    let mut found = Vec::new();
-    files(&root().join("migrations"), "sql", &mut found);
-    let mut numbers: Vec<usize> = found
-        .iter()
-        .map(|path| {
-            path.file_name()
-                .and_then(|name| name.to_str()?.get(..4)?.parse().ok())
-                .expect("four digits first")
-        })
-        .collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
-}
-
-#[test]
-fn tables_are_walled_where_they_are_made() {
-    let mut found = Vec::new();
-    files(&root().join("migrations"), "sql", &mut found);
-    for path in found {
-        let text = std::fs::read_to_string(&path).expect("SQL");
-        let made = text
-            .lines()
-            .filter(|line| line.trim_start().starts_with("client_id uuid not null"))
-            .count();
-        let walled = text.matches("select onekeel.tenant_table(").count();
-        assert_eq!(made, walled, "{}: tables with client_id, and walls", path.display());
-    }
 }
 
 #[test]
