@@ -182,3 +182,15 @@ pub fn page() -> String {
     }
     page
 }
+
+#[cfg(test)]
+mod tests {
+    use super::page;
+
+    #[test]
+    fn the_page_of_metrics_is_fresh() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        let written = std::fs::read_to_string(file).expect("docs/metrics.md");
+        assert!(written == page(), "run: cargo onekeel metrics > docs/metrics.md");
+    }
+}

@@ -18,10 +18,17 @@ struct Tool {
     install: &'static str,
 }
 
-const TOOLS: [Tool; 1] = [Tool {
-    name: "grpcurl",
-    install: "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
-}];
+const TOOLS: [Tool; 2] = [
+    Tool {
+        name: "grpcurl",
+        install: "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
+    },
+    Tool {
+        name: "otelcol",
+        install: "go install go.opentelemetry.io/collector/cmd/builder@v0.155.0, then \
+            builder --config tests/telemetry/otelcol.yaml and the program that it says it made into ~/go/bin",
+    },
+];
 
 /// Runs the tests on a private PostgreSQL and Redis, or on those that DATABASE_URL and REDIS_URL name.
 #[derive(Args)]
@@ -42,14 +49,17 @@ enum Suite {
     Isolation,
     /// Killed processes and cancelled calls.
     Failure,
+    /// Traces, metrics and logs.
+    Telemetry,
 }
 
 /// The suites that need running servers, in the order in which they run.
-const SUITES: [(Suite, &str); 4] = [
+const SUITES: [(Suite, &str); 5] = [
     (Suite::Rules, "rules"),
     (Suite::E2e, "e2e"),
     (Suite::Isolation, "isolation"),
     (Suite::Failure, "failure"),
+    (Suite::Telemetry, "telemetry"),
 ];
 
 impl Test {

@@ -34,6 +34,8 @@ pub struct Plan {
     pub replicas: BTreeMap<&'static str, usize>,
     /// Environment variables that every server gets besides.
     pub environment: Vec<(String, String)>,
+    /// Whether every server serves `/metrics` on a port of its own.
+    pub metrics: bool,
 }
 
 impl Plan {
@@ -46,6 +48,13 @@ impl Plan {
 
     fn replicas_of(&self, service: &str) -> usize {
         self.replicas.get(service).copied().unwrap_or(1)
+    }
+
+    /// Lets every server serve `/metrics`.
+    #[must_use]
+    pub fn with_metrics(mut self) -> Self {
+        self.metrics = true;
+        self
     }
 
     /// Gives every server an environment variable.
@@ -111,6 +120,7 @@ impl Stack {
                 quota: addresses("quota"),
                 tenant: addresses("tenant"),
                 replicas: plan.replicas_of("lead"),
+                metrics: plan.metrics.then(crate::private::free_port).transpose()?,
                 environment: plan.environment.clone(),
                 log: self.folder.path().join(format!("{service}-{replica}.log")),
             };
@@ -139,6 +149,14 @@ impl Stack {
         Ok(found
             .with_context(|| format!("no process {replica} of {service}"))?
             .address())
+    }
+
+    /// `host:port` of a process's `/metrics`.
+    pub fn metrics_address(&self, service: &str, replica: usize) -> anyhow::Result<String> {
+        let found = self.servers.iter().find(|server| server.is(service, replica));
+        found
+            .and_then(Server::metrics_address)
+            .with_context(|| format!("process {replica} of {service} serves no metrics"))
     }
 
     /// A connection to a process, made when first used.

@@ -39,6 +39,8 @@ pub struct Settings {
     pub tenant: String,
     /// Processes of the tenant-facing services.
     pub replicas: usize,
+    /// Where it serves `/metrics` on the loopback interface.
+    pub metrics: Option<u16>,
     /// What is special about this run.
     pub environment: Vec<(String, String)>,
     /// Where its output goes.
@@ -68,6 +70,11 @@ impl Server {
     /// `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.settings.port)
+    }
+
+    /// `host:port` of its `/metrics`, if it serves them.
+    pub fn metrics_address(&self) -> Option<String> {
+        self.settings.metrics.map(|port| format!("127.0.0.1:{port}"))
     }
 
     /// The service's name.
@@ -119,6 +126,11 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
         .env("TENANT_ADDR", &settings.tenant)
         .env("REPLICAS", settings.replicas.to_string())
         .env("LOG_FORMAT", "text")
+        .envs(
+            settings
+                .metrics
+                .map(|port| ("METRICS_LISTEN", format!("127.0.0.1:{port}"))),
+        )
         .envs(settings.environment.iter().map(|(name, value)| (name, value)));
     Process::start(&format!("onekeel-{}", settings.service), command, &settings.log, None).await
 }
