@@ -19,16 +19,16 @@ pub struct Collector {
 impl Collector {
     pub async fn start(to: &Receiver, folder: PathBuf) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let config = folder.join("otelcol.yaml");
+        let config = folder.join(format!("otelcol-{port}.yaml"));
         let endpoint = to.endpoint();
         std::fs::write(
             &config,
             format!(
                 "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:{port}'}}}}}}}}\n\
                  exporters:\n  debug: {{verbosity: basic}}\n  \
-                 otlp: {{endpoint: '{endpoint}', tls: {{insecure: true}}, sending_queue: {{enabled: false}}}}\n\
+                 otlp_grpc: {{endpoint: '{endpoint}', tls: {{insecure: true}}, sending_queue: {{enabled: false}}}}\n\
                  service:\n  telemetry: {{metrics: {{level: none}}}}\n  \
-                 pipelines: {{traces: {{receivers: [otlp], exporters: [debug, otlp]}}}}\n"
+                 pipelines: {{traces: {{receivers: [otlp], exporters: [debug, otlp_grpc]}}}}\n"
             ),
         )?;
         let process = launch(&config, port).await?;

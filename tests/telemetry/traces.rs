@@ -11,7 +11,7 @@ use onekeel_operator::trace::{Kind, Receiver, Span, is_complete};
 use onekeel_tenancy::Role;
 use onekeel_tests::{Member, World, lead_named};
 use tokio::process::Command;
-use tonic::Request;
+use tonic::{Request, Status};
 
 use crate::collector::Collector;
 
@@ -28,6 +28,17 @@ fn traced(endpoint: &str) -> Plan {
 
 /// CreateLead in a trace that the caller began; returns the trace's id.
 async fn create(world: &World, member: &Member, name: &str, flags: &str) -> anyhow::Result<String> {
+    let (trace_id, answer) = try_create(world, member, name, flags).await?;
+    answer?;
+    Ok(trace_id)
+}
+
+async fn try_create(
+    world: &World,
+    member: &Member,
+    name: &str,
+    flags: &str,
+) -> anyhow::Result<(String, Result<(), Status>)> {
     let trace_id = uuid::Uuid::new_v4().simple().to_string();
     let mut request = Request::new(CreateLeadRequest {
         lead: Some(lead_named(name)),
@@ -38,10 +49,10 @@ async fn create(world: &World, member: &Member, name: &str, flags: &str) -> anyh
     headers.insert("authorization", format!("Bearer {token}").parse()?);
     headers.insert("traceparent", format!("00-{trace_id}-{CALLER}-{flags}").parse()?);
     headers.insert("tracestate", "vendor=kept".parse()?);
-    LeadServiceClient::new(world.stack.channel("lead", 0)?)
+    let answer = LeadServiceClient::new(world.stack.channel("lead", 0)?)
         .create_lead(request)
-        .await?;
-    Ok(trace_id)
+        .await;
+    Ok((trace_id, answer.map(drop)))
 }
 
 /// The spans of a trace when nothing is missing any more.
@@ -86,7 +97,7 @@ fn called<'a>(spans: &'a [Span], parent: &str, method: &str, tenant: &str) -> an
 pub async fn a_creation_is_one_trace_over_three_servers(suite: Arc<World>) -> anyhow::Result<()> {
     let receiver = Receiver::start().await?;
     let collector = Collector::start(&receiver, suite.stack.folder()).await?;
-    let world = World::start(&traced(&collector.endpoint())).await?;
+    let mut world = World::start(&traced(&collector.endpoint())).await?;
     let member = world.member("basic").await?;
     let unsampled = create(&world, &member, "nobody-sees", "00").await?;
     // Its lease goes back first, so that the next creation reserves again.
@@ -127,6 +138,21 @@ pub async fn a_creation_is_one_trace_over_three_servers(suite: Arc<World>) -> an
     ensure!(uncalled.is_empty(), "background work began traces: {uncalled:?}");
     let given_back = receiver.all(|span| span.name.ends_with("ReleaseReservation"));
     ensure!(given_back.is_empty(), "background calls began traces: {given_back:?}");
+
+    // Nobody asked for this call's trace, but it fails because of a server: it gets one span after all.
+    world.settle(member.id).await?;
+    world.stack.server("quota", 0)?.process().kill().await?;
+    let (trace_id, answer) = try_create(&world, &member, "in-vain", "00").await?;
+    let code = answer.err().map(|status| status.code());
+    ensure!(code == Some(tonic::Code::Unavailable), "{code:?}");
+    let late = complete(&receiver, &trace_id).await?;
+    let late = below(&late, CALLER, Kind::Server, "onekeel.lead.v1.LeadService/CreateLead")?;
+    ensure!(
+        late.failed && late.attribute("error.reason") == "UNAVAILABLE" && late.end > late.start,
+        "{late:?}"
+    );
+    ensure!(late.attribute("tenant.id") == tenant, "{late:?}");
+    world.stack.server("quota", 0)?.kill_and_restart().await?;
     world.stop().await
 }
 
