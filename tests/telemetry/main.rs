@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         traces::one_trace_shows_the_whole_way_of_a_creation with otelcol;
         traces::a_collector_that_comes_back_gets_spans_again with otelcol;
         traces::calls_that_are_not_sampled_send_nothing;
+        traces::a_call_that_fails_by_a_fault_of_the_suite_has_a_span_all_the_same;
         traces::a_collector_that_is_away_holds_nothing_up;
         metrics::calls_are_counted_and_timed_by_method_code_and_tenant;
         metrics::every_metric_that_is_shown_is_in_the_catalogue;

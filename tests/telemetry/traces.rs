@@ -3,11 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use onekeel_api::ErrorReason;
 use onekeel_api::lead::{CountLeadsRequest, CreateLeadRequest};
 use onekeel_operator::private::free_port;
 use onekeel_operator::stack::Plan;
 use onekeel_operator::trace::{Kind, Receiver, Span, is_complete};
-use onekeel_tests::{Member, World, lead_named};
+use onekeel_tests::{Member, World, is, lead_named};
 use tonic::Request;
 
 use crate::collector::Collector;
@@ -188,6 +189,34 @@ pub async fn calls_that_are_not_sampled_send_nothing(suite: Arc<World>) -> anyho
     arrived(&receiver, &trace).await?;
     let others = receiver.all(|span| span.trace_id != trace);
     ensure!(others.is_empty(), "{others:#?}");
+    world.stop().await
+}
+
+pub async fn a_call_that_fails_by_a_fault_of_the_suite_has_a_span_all_the_same(
+    suite: Arc<World>,
+) -> anyhow::Result<()> {
+    drop(suite);
+    let receiver = Receiver::start().await?;
+    let mut world = World::start(&plan(&receiver.endpoint())).await?;
+    let member = world.member("enterprise").await?;
+    member.create(lead_named("ann")).await?;
+    world.settle(member.id).await?;
+    world.stack.server("quota", 0)?.process().kill().await?;
+    let trace = new_trace();
+    let mut request = member.request(CreateLeadRequest {
+        lead: Some(lead_named("bob")),
+        request_id: String::new(),
+    });
+    let parent = format!("00-{trace}-{PARENT}-00");
+    request.metadata_mut().insert("traceparent", parent.parse()?);
+    is(member.leads().create_lead(request).await, ErrorReason::Unavailable)?;
+    let spans = arrived(&receiver, &trace).await?;
+    let span = only(&spans, "the refused call", |span| span.parent == PARENT)?;
+    ensure!(
+        span.failed && span.attribute("error.reason") == "UNAVAILABLE" && span.end > span.start,
+        "{span:?}"
+    );
+    ensure!(span.attribute("tenant.id") == member.id.to_string(), "{span:?}");
     world.stop().await
 }
 
