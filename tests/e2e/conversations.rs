@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use onekeel_api::ErrorReason;
 use onekeel_api::campaign::{
     AppendMessageRequest, Campaign, CampaignType, Channel, Conversation, CreateCampaignRequest, DeleteCampaignRequest,
-    GetConversationRequest, ListMessagesRequest, Message, Sender, StartConversationRequest,
+    GetConversationRequest, ListConversationsRequest, ListMessagesRequest, Message, Sender, StartConversationRequest,
 };
 use onekeel_tests::{Member, World, is, lead_named};
 use tonic::Status;
@@ -68,6 +68,15 @@ pub async fn a_conversation_numbers_its_messages_without_a_gap(world: Arc<World>
         }
     }
     ensure!(sequences == (1..=40).collect::<Vec<i64>>(), "{sequences:?}");
+    let of_lead = member.request(ListConversationsRequest {
+        lead_id: lead.id,
+        ..ListConversationsRequest::default()
+    });
+    let listed = member.conversations().list_conversations(of_lead).await?.into_inner();
+    ensure!(
+        listed.conversations.len() == 1 && listed.conversations[0].id == conversation.id,
+        "{listed:?}"
+    );
     let get = member.request(GetConversationRequest { id: conversation.id });
     let count = member
         .conversations()

@@ -8,6 +8,7 @@ mod leads;
 mod limits;
 mod lists;
 mod operations;
+mod readme;
 mod settings;
 mod tenants;
 
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         operations::the_real_grpcurl_lists_describes_and_calls with grpcurl;
         operations::a_given_server_keeps_the_passwords_of_its_logins;
         operations::the_demo_keeps_its_promises;
+        readme::the_readmes_tour_works_literally with grpcurl;
         commands::permissions_name_every_method_once;
         commands::completions_are_a_script_that_bash_reads;
         commands::data_are_printed_as_json;

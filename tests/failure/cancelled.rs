@@ -8,6 +8,9 @@ use onekeel_tests::{World, lead_named};
 const STEP: Duration = Duration::from_micros(30);
 const STEPS: u32 = 51;
 const ROUNDS: u32 = 12;
+/// A fast machine answers before many of the drops, and then it takes more rounds.
+const ENOUGH: u32 = 500;
+const MOST_ROUNDS: u32 = 120;
 
 /// Drops CreateLead at 0 to 1,500 µs, again and again, and then counts what is there.
 pub async fn calls_dropped_at_every_moment_leave_nothing_behind(world: Arc<World>) -> anyhow::Result<()> {
@@ -17,7 +20,10 @@ pub async fn calls_dropped_at_every_moment_leave_nothing_behind(world: Arc<World
     world.limit(member.id, "requests_per_minute", 1_000_000).await?;
     member.create(lead_named("first")).await?;
     let (mut dropped, mut acknowledged) = (0, 1);
-    for round in 0..ROUNDS {
+    for round in 0..MOST_ROUNDS {
+        if round >= ROUNDS && dropped >= ENOUGH {
+            break;
+        }
         for step in 0..STEPS {
             let call = member.create(lead_named(&format!("lead-{round}-{step}")));
             match tokio::time::timeout(STEP * step, call).await {
@@ -29,7 +35,7 @@ pub async fn calls_dropped_at_every_moment_leave_nothing_behind(world: Arc<World
             }
         }
     }
-    ensure!(dropped >= 500, "only {dropped} calls were dropped");
+    ensure!(dropped >= ENOUGH, "only {dropped} calls were dropped");
     ensure!(other.count().await? == 0, "another tenant sees what was dropped");
     // Leases of dropped calls are not spent again; they end by themselves, and what committed is counted.
     let used = world.settle(member.id).await?;

@@ -4,6 +4,7 @@
 
 mod clients;
 mod contract;
+mod dev;
 mod dynamic;
 mod programs;
 mod run;
@@ -11,6 +12,7 @@ mod world;
 
 pub use clients::{Member, lead_named};
 pub use contract::{fault_of, is, keeps_contract, same_refusal};
+pub use dev::Dev;
 pub use dynamic::{Method, contract};
 pub use programs::{Ran, output, program, run};
 pub use run::{Body, Test, run_suite, tool};

@@ -73,6 +73,7 @@ fn of_conversations(method: &str) -> Option<Value> {
         "StartConversation" => json!({
             "lead_id": "$lead", "campaign_id": "$campaign", "agent_id": "$agent", "channel": "CHANNEL_CHAT"
         }),
+        "ListConversations" => json!({"lead_id": "$lead"}),
         "GetConversation" => json!({"id": "$conversation"}),
         "AppendMessage" => json!({"conversation_id": "$conversation", "sender": "SENDER_HUMAN", "text": "$marker"}),
         "ListMessages" => json!({"conversation_id": "$conversation"}),

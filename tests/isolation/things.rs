@@ -65,10 +65,13 @@ impl Things {
             self.admin(&delete, &json!({"id": self.ids[deleted]})).await?;
         }
         let start = json!({"lead_id": "$lead", "channel": "CHANNEL_CHAT"});
-        let conversation = self
-            .make("onekeel.campaign.v1.ConversationService/StartConversation", &start)
-            .await?;
-        self.ids.insert("$conversation", conversation);
+        // Two, so that every list has a second page.
+        for _ in 0..2 {
+            let conversation = self
+                .make("onekeel.campaign.v1.ConversationService/StartConversation", &start)
+                .await?;
+            self.ids.insert("$conversation", conversation);
+        }
         let message = json!({"conversation_id": "$conversation", "sender": "SENDER_HUMAN", "text": MARKER});
         for _ in 0..2 {
             self.admin("onekeel.campaign.v1.ConversationService/AppendMessage", &message)

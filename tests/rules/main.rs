@@ -172,3 +172,28 @@ fn every_server_packs_its_answers_for_those_who_ask() {
         );
     }
 }
+
+/// A metric that nobody described would be shown without its meaning, and `docs/metrics.md` would lack it.
+#[test]
+fn every_metric_is_described() {
+    let catalogue = root().join("shared/telemetry/src/catalogue.rs");
+    let mut undescribed = Vec::new();
+    for (path, text) in sources() {
+        let ours = !path.starts_with(root().join("tests")) && path != catalogue;
+        let macros = ["counter!(", "gauge!(", "histogram!("];
+        let uses = macros.iter().flat_map(|name| text.split(name).skip(1));
+        for used in uses.filter(|_| ours) {
+            let name = used
+                .trim_start()
+                .strip_prefix("\"onekeel_")
+                .and_then(|rest| rest.split('"').next());
+            let Some(name) = name.map(|name| format!("onekeel_{name}")) else {
+                continue;
+            };
+            if onekeel_telemetry::catalogue::find(&name).is_none() {
+                undescribed.push(format!("{name} in {}", path.display()));
+            }
+        }
+    }
+    assert!(undescribed.is_empty(), "{undescribed:?}");
+}

@@ -1,68 +1,30 @@
 //! `onekeel dev --tls` and the doctor, as an operator uses them.
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use onekeel_operator::stack::signed;
-use onekeel_tests::{Ran, World, output, program, run, tool};
+use onekeel_tests::{Dev, Ran, World, program, run};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::extra::Extra;
 
-const LONGEST_START: Duration = Duration::from_secs(120);
-
 pub async fn the_lines_of_dev_work_as_they_are_printed(world: Arc<World>) -> anyhow::Result<()> {
-    let mut dev = Command::new(program("onekeel")?)
-        .args(["dev", "--tls", "--plan", "professional"])
-        .env("DATABASE_URL", &world.backing.database_url)
-        .env("REDIS_URL", &world.backing.redis_url)
-        .env_remove("CARGO")
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut lines = BufReader::new(dev.stdout.take().context("its output")?).lines();
-    let printed = async {
-        let mut printed = Vec::new();
-        while let Some(line) = lines.next_line().await? {
-            if line.contains("Ctrl-C ends it") {
-                return Ok(printed);
-            }
-            printed.push(line);
-        }
-        anyhow::bail!("dev ended early: {printed:?}")
-    };
-    let printed = tokio::time::timeout(LONGEST_START, printed)
-        .await
-        .context("dev did not start")??;
+    let dev = Dev::start(&world, &["--tls", "--plan", "professional"]).await?;
+    let printed = &dev.printed;
     ensure!(
         printed.iter().any(|line| line.contains("on the plan professional")),
         "{printed:?}"
     );
-    let exports: Vec<&String> = printed.iter().filter(|line| line.starts_with("export ")).collect();
     let calls: Vec<&String> = printed.iter().filter(|line| line.starts_with("grpcurl ")).collect();
     ensure!(calls.len() >= 5, "{printed:?}");
-    let folder = tool("grpcurl").context("the test runs with it only")?;
-    let folder = folder.parent().context("it lies in a folder")?;
-    let path = format!("{}:/usr/bin:/bin", folder.display());
     for call in calls {
         ensure!(call.contains("-cacert $CA"), "{call}");
-        let script = format!(
-            "{}\n{call}",
-            exports.iter().map(|line| line.as_str()).collect::<Vec<_>>().join("\n")
-        );
-        let (good, said) = output(Command::new("bash").args(["-e", "-c", &script]).env("PATH", &path)).await?;
-        ensure!(good, "{call}: {said}");
+        let ran = dev.shell(call).await?;
+        ensure!(ran.code == Some(0), "{call}: {}", ran.err);
     }
-    let id = dev.id().context("dev still runs")?;
-    kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGINT)?;
-    let ended = tokio::time::timeout(LONGEST_START, dev.wait()).await??;
-    ensure!(ended.success(), "{ended}");
-    Ok(())
+    dev.stop().await
 }
 
 pub async fn the_doctor_sees_how_long_a_certificate_is_good(world: Arc<World>) -> anyhow::Result<()> {

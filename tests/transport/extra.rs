@@ -36,10 +36,7 @@ impl Extra {
         let files = signed(&certificates.authority, &trusted)?;
         certificates.publish(&files)?;
         let (metrics, peer) = (free_port()?, |service| stack.address(service, 0));
-        let mut own: Vec<(String, String)> = vec![
-            ("METRICS_LISTEN".to_owned(), format!("127.0.0.1:{metrics}")),
-            ("TLS_RELOAD_SECONDS".to_owned(), "1".to_owned()),
-        ];
+        let mut own: Vec<(String, String)> = vec![("TLS_RELOAD_SECONDS".to_owned(), "1".to_owned())];
         own.extend(
             environment
                 .iter()
@@ -49,6 +46,7 @@ impl Extra {
             service: "lead",
             replica,
             port: free_port()?,
+            metrics_port: metrics,
             database_url: stack.database.url_for("lead")?,
             redis_url: world.backing.redis_url.clone(),
             secrets: stack.secrets.folder.clone(),

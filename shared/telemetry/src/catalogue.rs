@@ -68,6 +68,18 @@ pub const CATALOGUE: &[Area] = &[
         metric("onekeel_rpc_panics_total", Counter, "", "Calls whose handler panicked."),
         metric("onekeel_rpc_client_duration_seconds", Histogram, "method", "How long calls to other services took."),
     ] },
+    Area { name: "Connections", metrics: &[
+        metric("onekeel_connections", Gauge, "", "Callers' connections that are open now."),
+        metric("onekeel_connections_total", Counter, "", "Callers' connections that were taken."),
+        metric("onekeel_connections_refused_total", Counter, "", "Connections closed at once because there were too many."),
+        metric("onekeel_connections_cut_off_total", Counter, "", "Connections cut off because their calls outlasted the grace."),
+        metric("onekeel_handshake_failures_total", Counter, "", "Connections that never became any."),
+        metric("onekeel_accept_failures_total", Counter, "", "Failed attempts to take a connection, for want of file descriptors for example."),
+        metric("onekeel_calls_resent_total", Counter, "", "Calls to other services that met the end of a connection and went to the next."),
+        metric("onekeel_tls_certificate_expiry_seconds", Gauge, "of", "Seconds until the certificate in use expires, or the last of the authorities; alarm below two weeks."),
+        metric("onekeel_tls_reloads_total", Counter, "of", "New certificates or authorities that were taken."),
+        metric("onekeel_tls_reload_failures_total", Counter, "of", "Looks that found files which must not be taken; alarm on any growth."),
+    ] },
     Area { name: "Database", metrics: &[
         metric("onekeel_db_transactions_total", Counter, "name, outcome", "Transactions by name, with COMMITTED or the reason of their failure."),
         metric("onekeel_db_transaction_seconds", Histogram, "name", "How long transactions took, with the wait for a connection and repetitions."),

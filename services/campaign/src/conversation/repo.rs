@@ -1,5 +1,5 @@
 //! The SQL of conversations and messages.
-use onekeel_api::{ConversationId, Fault, Page};
+use onekeel_api::{ConversationId, Fault, LeadId, Page};
 use onekeel_store::{DbResult, Single, TenantTx};
 use uuid::Uuid;
 
@@ -107,6 +107,24 @@ pub(crate) async fn find(single: &mut Single, id: ConversationId) -> Result<Opti
     )
     .fetch_optional(single.conn())
     .await
+}
+
+/// A page of a lead's conversations, newest first.
+pub(crate) async fn list_of_lead(tx: &mut TenantTx, lead: LeadId, page: &Page) -> Result<Vec<ConversationRow>, Fault> {
+    let (client, before) = (tx.client_id(), page.after_id()?.unwrap_or(Uuid::max()));
+    sqlx::query_as!(
+        ConversationRow,
+        "select id, lead_id, campaign_id, agent_id, channel, message_count, created_at, updated_at
+        from campaign.conversations where client_id = $1 and lead_id = $2 and id < $3
+        order by id desc limit $4",
+        client,
+        lead.uuid(),
+        before,
+        page.rows()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .db()
 }
 
 /// Appends a message. The conversation's row is locked from its count on, so that numbers follow without a gap: a

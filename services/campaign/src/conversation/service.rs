@@ -1,10 +1,10 @@
 //! ConversationService, each method in a few lines.
 use onekeel_api::campaign::conversation_service_server::ConversationService;
 use onekeel_api::campaign::{
-    AppendMessageRequest, Conversation, GetConversationRequest, ListMessagesRequest, ListMessagesResponse, Message,
-    StartConversationRequest,
+    AppendMessageRequest, Conversation, GetConversationRequest, ListConversationsRequest, ListConversationsResponse,
+    ListMessagesRequest, ListMessagesResponse, Message, StartConversationRequest,
 };
-use onekeel_api::{ConversationId, Fault, PageKey};
+use onekeel_api::{ConversationId, Fault, LeadId, PageKey};
 use onekeel_gate::or_first_result;
 use onekeel_server::Parts;
 use onekeel_store::{Single, Store, TenantTx};
@@ -54,6 +54,26 @@ impl ConversationService for Conversations {
         let find = async |single: &mut Single| repo::find(single, id).await;
         let row = self.store.one(&tenant, "get_conversation", find).await?;
         Ok(Response::new(row.ok_or_else(Fault::not_found)?.into()))
+    }
+
+    async fn list_conversations(
+        &self,
+        request: Request<ListConversationsRequest>,
+    ) -> Result<Response<ListConversationsResponse>, Status> {
+        let tenant = Tenant::of(&request)?;
+        let wish = request.get_ref();
+        let lead = LeadId::parse("lead_id", &wish.lead_id)?;
+        let scope = format!("ListConversations?lead_id={lead}");
+        let page = self
+            .page_key
+            .page(tenant.id(), scope, wish.page_size, &wish.page_token)?;
+        let read = async |tx: &mut TenantTx| repo::list_of_lead(tx, lead, &page).await;
+        let rows = self.store.run(&tenant, "list_conversations", read).await?;
+        let (rows, next_page_token) = page.finish(rows, |row| row.id.into_bytes());
+        Ok(Response::new(ListConversationsResponse {
+            conversations: rows.into_iter().map(Into::into).collect(),
+            next_page_token,
+        }))
     }
 
     async fn append_message(&self, request: Request<AppendMessageRequest>) -> Result<Response<Message>, Status> {

@@ -84,6 +84,7 @@ pub fn grpcurl_lines(stack: &Stack, client: ClientId) -> anyhow::Result<String> 
     let platform = stack.token(None, Role::PlatformAdmin)?;
     let mut lines = format!(
         "export TENANT={tenant} LEAD={lead} CAMPAIGN={campaign} QUOTA={quota}\n\
+         export TENANT_ID={client}\n\
          export TOKEN={token}\n\
          export PLATFORM_TOKEN={platform}\n"
     );
@@ -99,4 +100,6 @@ grpcurl -plaintext $LEAD describe onekeel.lead.v1.LeadService.CreateLead
 grpcurl -plaintext -H "authorization: Bearer $TOKEN" -d '{"lead": {"first_name": "Ann", "email": "ann@example.com"}}' $LEAD onekeel.lead.v1.LeadService/CreateLead
 grpcurl -plaintext -H "authorization: Bearer $TOKEN" -d '{"page_size": 2}' $LEAD onekeel.lead.v1.LeadService/ListLeads
 grpcurl -plaintext -H "authorization: Bearer $TOKEN" $QUOTA onekeel.quota.v1.QuotaService/GetQuota
+grpcurl -plaintext -H "authorization: Bearer $TOKEN" -d '{"campaign": {"name": "Spring", "type": "CAMPAIGN_TYPE_DRIP"}}' $CAMPAIGN onekeel.campaign.v1.CampaignService/CreateCampaign
+grpcurl -plaintext -H "authorization: Bearer $TOKEN" $TENANT onekeel.tenant.v1.TenantService/GetTenantSettings
 grpcurl -plaintext -H "authorization: Bearer $PLATFORM_TOKEN" $QUOTA onekeel.quota.v1.QuotaService/ListPlans"#;

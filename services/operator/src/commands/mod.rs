@@ -16,10 +16,15 @@ mod trace;
 
 pub use output::{WrongUsage, print_json};
 
+use std::time::Duration;
+
 use anyhow::Context;
 use onekeel_operator::private::Backing;
 use onekeel_operator::stack::{Plan, Stack};
 use tokio::process::Command;
+
+/// What work may still take after Ctrl-C.
+const LONGEST_FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs `work` on a stack of its own, and ends the stack whatever came of it; Ctrl-C ends the work first.
 async fn on_stack<W>(plan: &Plan, work: W) -> anyhow::Result<()>
@@ -28,11 +33,15 @@ where
 {
     let backing = Backing::start().await?;
     let stack = Stack::start(&backing, plan).await?;
-    let worked = tokio::select! {
-        // Work that waits for Ctrl-C itself ends well by it.
-        biased;
-        worked = work(&stack) => worked,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    let worked = {
+        let mut work = std::pin::pin!(work(&stack));
+        tokio::select! {
+            worked = work.as_mut() => worked,
+            // Work that waits for Ctrl-C itself hears it too, now or a moment later, and ends well by it.
+            _ = tokio::signal::ctrl_c() => tokio::time::timeout(LONGEST_FAREWELL, work)
+                .await
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("interrupted"))),
+        }
     };
     let stopped = stack.stop().await;
     worked.and(stopped)

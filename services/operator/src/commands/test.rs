@@ -18,10 +18,16 @@ struct Tool {
     install: &'static str,
 }
 
-const TOOLS: [Tool; 1] = [Tool {
-    name: "grpcurl",
-    install: "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
-}];
+const TOOLS: [Tool; 2] = [
+    Tool {
+        name: "grpcurl",
+        install: "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
+    },
+    Tool {
+        name: "otelcol",
+        install: "build it with the OpenTelemetry collector's builder, see tests/telemetry/otelcol.yaml",
+    },
+];
 
 /// Runs the tests on a private PostgreSQL and Redis, or on those that DATABASE_URL and REDIS_URL name.
 #[derive(Args)]
@@ -46,16 +52,19 @@ enum Suite {
     Isolation,
     /// TLS, connections, compression.
     Transport,
+    /// Traces, metrics, logs.
+    Telemetry,
     /// Killed processes and cancelled calls.
     Failure,
 }
 
 /// The suites that need running servers, in the order in which they run.
-const SUITES: [(Suite, &str); 5] = [
+const SUITES: [(Suite, &str); 6] = [
     (Suite::Rules, "rules"),
     (Suite::E2e, "e2e"),
     (Suite::Isolation, "isolation"),
     (Suite::Transport, "transport"),
+    (Suite::Telemetry, "telemetry"),
     (Suite::Failure, "failure"),
 ];
 

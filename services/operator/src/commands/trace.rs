@@ -49,13 +49,13 @@ pub(super) async fn show(stack: &Stack, receiver: &Receiver, client: ClientId) -
     let mut leads = LeadServiceClient::new(stack.channel("lead", 0)?);
     leads.create_lead(request).await.context("CreateLead")?;
 
-    let trace_id = context.trace_id.to_string();
+    let (trace_id, caller) = (context.trace_id.to_string(), format!("{:016x}", context.span_id));
     let deadline = tokio::time::Instant::now() + LONGEST_JOURNEY;
     let mut round = tokio::time::interval(ROUND);
     loop {
         round.tick().await;
         let spans = receiver.trace(&trace_id);
-        if let Some(tree) = Tree::of(&spans) {
+        if let Some(tree) = Tree::of(&spans, &caller) {
             println!("CreateLead, {tree}");
             return Ok(());
         }

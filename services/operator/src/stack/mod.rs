@@ -123,6 +123,7 @@ impl Stack {
                 service,
                 replica: *replica,
                 port: *port,
+                metrics_port: crate::private::free_port()?,
                 database_url: self.database.url_for(service)?,
                 redis_url: backing.redis_url.clone(),
                 secrets: self.secrets.folder.clone(),

@@ -27,6 +27,8 @@ pub struct Settings {
     pub replica: usize,
     /// Where it listens on the loopback interface.
     pub port: u16,
+    /// Where it shows its metrics on the loopback interface.
+    pub metrics_port: u16,
     /// Address with the service's own login.
     pub database_url: String,
     /// Address of Redis.
@@ -73,6 +75,16 @@ impl Server {
         format!("127.0.0.1:{}", self.settings.port)
     }
 
+    /// `host:port` of `/metrics`.
+    pub fn metrics_address(&self) -> String {
+        format!("127.0.0.1:{}", self.settings.metrics_port)
+    }
+
+    /// Where its log lies.
+    pub fn log(&self) -> &Path {
+        &self.settings.log
+    }
+
     /// The service's name.
     pub fn service(&self) -> &'static str {
         self.settings.service
@@ -110,6 +122,7 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
         .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "RUST_LOG"));
     command
         .env("LISTEN", format!("127.0.0.1:{}", settings.port))
+        .env("METRICS_LISTEN", format!("127.0.0.1:{}", settings.metrics_port))
         .env("DATABASE_URL", &settings.database_url)
         .env("REDIS_URL", &settings.redis_url)
         .env("JWT_SECRET_FILE", secret("jwt"))

@@ -12,17 +12,18 @@ const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 const COLORS: [Color; 5] = [Color::Cyan, Color::Green, Color::Magenta, Color::Yellow, Color::Blue];
 const PREFIX: &str = "onekeel-";
 
-/// Whether nothing is missing of what was sent: one root, every other span's parent, and the other side of every call.
-/// A server sends a span after all that stands below it, so these are all.
-pub fn is_complete(spans: &[Span]) -> bool {
+/// Whether nothing is missing of what was sent below the span `caller`: one span right below it, every other span's
+/// parent, and the other side of every call. A server sends a span after all that stands below it, so these are all.
+pub fn is_complete(spans: &[Span], caller: &str) -> bool {
     let ids: BTreeSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
     let answered: BTreeSet<&str> = spans
         .iter()
         .filter(|span| span.kind == Kind::Server)
         .map(|span| span.parent.as_str())
         .collect();
-    let roots = spans.iter().filter(|span| !ids.contains(span.parent.as_str()));
-    roots.count() == 1
+    let mut roots = spans.iter().filter(|span| !ids.contains(span.parent.as_str()));
+    roots.next().is_some_and(|root| root.parent == caller)
+        && roots.next().is_none()
         && spans
             .iter()
             .filter(|span| span.is_call() && !span.failed)
@@ -42,13 +43,12 @@ struct Line<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// A tree of the spans of one trace; none while they are not complete.
-    pub fn of(spans: &'a [Span]) -> Option<Self> {
-        if !is_complete(spans) {
+    /// A tree of the spans of one trace, below the span `caller` of whoever began it; none while they are not complete.
+    pub fn of(spans: &'a [Span], caller: &str) -> Option<Self> {
+        if !is_complete(spans, caller) {
             return None;
         }
-        let ids: BTreeSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
-        let root = spans.iter().find(|span| !ids.contains(span.parent.as_str()))?;
+        let root = spans.iter().find(|span| span.parent == caller)?;
         let mut children: BTreeMap<&str, Vec<&Span>> = BTreeMap::new();
         for span in spans {
             children.entry(&span.parent).or_default().push(span);
@@ -219,11 +219,15 @@ mod tests {
             span("c", "b", Kind::Client, "B/Two", (3, 7)),
             span("b", "a", Kind::Internal, "work", (2, 8)),
         ];
-        assert!(Tree::of(&spans).is_some(), "below an unknown caller");
+        assert!(Tree::of(&spans, "a").is_some(), "below a caller");
+        assert!(
+            Tree::of(&spans, "x").is_none(),
+            "below another caller: its own span is missing"
+        );
         spans.push(span("e", "a", Kind::Internal, "more", (8, 9)));
-        assert!(Tree::of(&spans).is_none(), "two without a parent");
+        assert!(Tree::of(&spans, "a").is_none(), "two without a parent");
         spans.push(span("a", "x", Kind::Server, "A/One", (0, 10)));
-        let text = Tree::of(&spans).expect("complete").to_string();
+        let text = Tree::of(&spans, "x").expect("complete").to_string();
         let lines: Vec<&str> = text.lines().skip(2).collect();
         for (line, said) in lines
             .iter()
@@ -242,6 +246,6 @@ mod tests {
             "bars lie where the time is: {text}"
         );
         spans.remove(0);
-        assert!(Tree::of(&spans).is_none(), "the other side of a call is missing");
+        assert!(Tree::of(&spans, "x").is_none(), "the other side of a call is missing");
     }
 }
