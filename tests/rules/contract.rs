@@ -60,7 +60,7 @@ impl Walk {
             // What proto3 calls `optional` is a oneof that nobody wrote.
             let written = (0..).zip(&message.oneof_decl).filter(|(place, _)| {
                 let mut of_it = message.field.iter().filter(|field| field.oneof_index == Some(*place));
-                !of_it.all(|field| field.proto3_optional())
+                !of_it.all(FieldDescriptorProto::proto3_optional)
             });
             for (place, oneof) in written {
                 let path = [path.as_slice(), &[number::OF_MESSAGE_ONEOF, place]].concat();
