@@ -12,19 +12,37 @@ use super::{build_servers, cargo};
 /// When set, tests whose tool is missing fail the run instead of being named in the summary.
 const REQUIRE_TOOLS: &str = "ONEKEEL_REQUIRE_TOOLS";
 
-/// A program of others that some tests run, and how a person gets it.
+/// A program of others that some tests run, or a folder that they read, and how a person gets it.
 struct Tool {
     name: &'static str,
+    find: fn(&str) -> Option<PathBuf>,
     install: &'static str,
 }
 
-const TOOLS: [Tool; 2] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         name: "grpcurl",
+        find: program,
         install: "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
     },
     Tool {
+        name: "helm",
+        find: program,
+        install: "go install helm.sh/helm/v3/cmd/helm@v3.22.0",
+    },
+    Tool {
+        name: "kubeconform",
+        find: program,
+        install: "go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
+    },
+    Tool {
+        name: "kubeschemas",
+        find: cached_folder,
+        install: "bash .ci/kubeschemas",
+    },
+    Tool {
         name: "otelcol",
+        find: program,
         install: "build it with the OpenTelemetry collector's builder, see tests/telemetry/otelcol.yaml",
     },
 ];
@@ -54,17 +72,20 @@ enum Suite {
     Transport,
     /// Traces, metrics, logs.
     Telemetry,
+    /// The image, the chart, the containers' command lines as processes.
+    Deploy,
     /// Killed processes and cancelled calls.
     Failure,
 }
 
 /// The suites that need running servers, in the order in which they run.
-const SUITES: [(Suite, &str); 6] = [
+const SUITES: [(Suite, &str); 7] = [
     (Suite::Rules, "rules"),
     (Suite::E2e, "e2e"),
     (Suite::Isolation, "isolation"),
     (Suite::Transport, "transport"),
     (Suite::Telemetry, "telemetry"),
+    (Suite::Deploy, "deploy"),
     (Suite::Failure, "failure"),
 ];
 
@@ -107,7 +128,7 @@ struct Found(Vec<(Option<PathBuf>, Tool)>);
 
 impl Found {
     fn look() -> anyhow::Result<Self> {
-        let look = |tool: Tool| (find(tool.name), tool);
+        let look = |tool: Tool| ((tool.find)(tool.name), tool);
         let found = Self(TOOLS.into_iter().map(look).collect());
         let missing = found.0.iter().find(|(place, _)| place.is_none());
         if let (Some((_, tool)), true) = (missing, std::env::var_os(REQUIRE_TOOLS).is_some()) {
@@ -145,11 +166,19 @@ impl Found {
 }
 
 /// On the PATH, or where `go install` puts it.
-fn find(name: &str) -> Option<PathBuf> {
+fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go/bin"));
     std::env::split_paths(&path)
         .chain(home)
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
+}
+
+/// Where this project's scripts keep what they fetched.
+fn cached_folder(name: &str) -> Option<PathBuf> {
+    let set = std::env::var_os("XDG_CACHE_HOME").filter(|cache| !cache.is_empty());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let cache = set.map(PathBuf::from).or_else(home)?;
+    Some(cache.join("onekeel").join(name)).filter(|folder| folder.is_dir())
 }
