@@ -15,5 +15,5 @@ pub use contract::{fault_of, is, keeps_contract, same_refusal};
 pub use dev::Dev;
 pub use dynamic::{Method, contract};
 pub use programs::{Ran, output, program, run};
-pub use run::{Body, Test, run_suite, tool};
+pub use run::{Body, Test, run_suite, summarise, tool};
 pub use world::World;

@@ -40,6 +40,19 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     std::env::var_os(format!("ONEKEEL_TOOL_{}", name.to_uppercase())).map(PathBuf::from)
 }
 
+/// Where lines for the summary of `cargo onekeel test` are written.
+const SUMMARY: &str = "ONEKEEL_SUMMARY_FILE";
+
+/// Prints `text`, and has the summary of the whole run show it again.
+pub fn summarise(text: &str) -> anyhow::Result<()> {
+    println!("{text}");
+    let Some(file) = std::env::var_os(SUMMARY) else {
+        return Ok(());
+    };
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
+    Ok(std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes())?)
+}
+
 /// Where the names of tests that do not run are written, for the summary of `cargo onekeel test`.
 const NOT_RUN: &str = "ONEKEEL_NOT_RUN_FILE";
 

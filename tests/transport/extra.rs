@@ -55,6 +55,7 @@ impl Extra {
             tls: Some(certificates.current()),
             replicas: 1,
             environment: own,
+            programs: None,
             log: folder.join("log"),
         };
         let mut server = Server::start(settings).await?;

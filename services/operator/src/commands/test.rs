@@ -1,7 +1,7 @@
 //! `onekeel test`
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use onekeel_operator::private::Backing;
 use onekeel_operator::random_secret;
@@ -76,10 +76,12 @@ enum Suite {
     Deploy,
     /// Killed processes and cancelled calls.
     Failure,
+    /// The servers' size in memory, built for release.
+    Memory,
 }
 
 /// The suites that need running servers, in the order in which they run.
-const SUITES: [(Suite, &str); 7] = [
+const SUITES: [(Suite, &str); 8] = [
     (Suite::Rules, "rules"),
     (Suite::E2e, "e2e"),
     (Suite::Isolation, "isolation"),
@@ -87,6 +89,7 @@ const SUITES: [(Suite, &str); 7] = [
     (Suite::Telemetry, "telemetry"),
     (Suite::Deploy, "deploy"),
     (Suite::Failure, "failure"),
+    (Suite::Memory, "memory"),
 ];
 
 impl Test {
@@ -97,10 +100,13 @@ impl Test {
         let backing = Backing::start().await?;
         let folder = tempfile::tempdir()?;
         let not_run = folder.path().join("not-run");
+        let summary = folder.path().join("summary");
         let mut environment = vec![
             ("DATABASE_URL".to_owned(), backing.database_url.clone()),
             ("REDIS_URL".to_owned(), backing.redis_url.clone()),
             ("ONEKEEL_NOT_RUN_FILE".to_owned(), not_run.display().to_string()),
+            ("ONEKEEL_SUMMARY_FILE".to_owned(), summary.display().to_string()),
+            ("ONEKEEL_RELEASE_FOLDER".to_owned(), release_folder()?),
         ];
         environment.extend(SERVICES.map(|service| (password_variable(service), random_secret())));
         environment.extend(tools.environment());
@@ -113,12 +119,16 @@ impl Test {
             let line = ["test", "--quiet", "--workspace", "--exclude", "onekeel-tests"];
             cargo(&line, &environment).await?;
         }
-        for (_, name) in SUITES.into_iter().filter(|(suite, _)| wanted(*suite)) {
+        for (suite, name) in SUITES.into_iter().filter(|(suite, _)| wanted(*suite)) {
             println!("== {name}");
+            if suite == Suite::Memory {
+                // The size of a program built for debugging says nothing about the one that is deployed.
+                cargo(&["build", "--quiet", "--release", "--workspace", "--bins"], &[]).await?;
+            }
             let line = ["test", "--quiet", "--package", "onekeel-tests", "--test", name];
             cargo(&line, &environment).await?;
         }
-        tools.summarise(&not_run);
+        tools.summarise(&not_run, &summary);
         Ok(())
     }
 }
@@ -148,9 +158,10 @@ impl Found {
         })
     }
 
-    fn summarise(&self, not_run: &Path) {
+    fn summarise(&self, not_run: &Path, summary: &Path) {
         let not_run = std::fs::read_to_string(not_run).unwrap_or_default();
         println!("== summary");
+        print!("{}", std::fs::read_to_string(summary).unwrap_or_default());
         for (place, tool) in &self.0 {
             match place {
                 Some(place) => println!("{}: {}", tool.name, place.display()),
@@ -163,6 +174,13 @@ impl Found {
             println!("all tests that ran passed; NOT RUN:\n{not_run}");
         }
     }
+}
+
+/// Where cargo puts programs that are built for release: beside the folder of ours.
+fn release_folder() -> anyhow::Result<String> {
+    let own = std::env::current_exe()?;
+    let built = own.ancestors().nth(2).context("a program lies in a folder")?;
+    Ok(built.join("release").display().to_string())
 }
 
 /// On the PATH, or where `go install` puts it.

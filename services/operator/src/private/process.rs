@@ -60,6 +60,15 @@ impl Process {
         self.child.id()
     }
 
+    /// Kilobytes of the program in memory, as the kernel tells it.
+    pub fn resident(&self) -> anyhow::Result<u64> {
+        let id = self.id().with_context(|| format!("{} has ended", self.name))?;
+        let text = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(number.context("no line VmRSS")?.parse()?)
+    }
+
     /// Whether the program still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -39,6 +39,8 @@ pub struct Plan {
     pub environment: Vec<(String, String)>,
     /// Whether servers are reached by TLS only, with certificates of an authority of this run.
     pub tls: bool,
+    /// Where the servers' programs are, when not beside ours.
+    pub programs: Option<PathBuf>,
 }
 
 impl Plan {
@@ -132,6 +134,7 @@ impl Stack {
                 tls: self.certificates.as_ref().map(Certificates::current),
                 replicas: plan.replicas_of("lead"),
                 environment: plan.environment.clone(),
+                programs: plan.programs.clone(),
                 log: self.folder.path().join(format!("{service}-{replica}.log")),
             };
             self.servers.push(Server::start(settings).await?);

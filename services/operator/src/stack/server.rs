@@ -45,6 +45,8 @@ pub struct Settings {
     pub replicas: usize,
     /// What is special about this run.
     pub environment: Vec<(String, String)>,
+    /// Where the server's program is, when not beside ours.
+    pub programs: Option<PathBuf>,
     /// Where its output goes.
     pub log: PathBuf,
 }
@@ -94,6 +96,11 @@ impl Server {
         self.settings.service == service && self.settings.replica == replica
     }
 
+    /// Kilobytes of the process in memory.
+    pub fn resident(&self) -> anyhow::Result<u64> {
+        self.process.resident()
+    }
+
     /// The process itself.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
@@ -113,7 +120,7 @@ impl Server {
 }
 
 async fn launch(settings: &Settings) -> anyhow::Result<Process> {
-    let program = program(settings.service)?;
+    let program = program(settings.service, settings.programs.as_deref())?;
     let secret = |name: &str| settings.secrets.join(name);
     let mut command = Command::new(&program);
     // Nothing of the caller's own settings may change what runs; only the wish for other logs is passed on.
@@ -145,8 +152,13 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
     Process::start(&format!("onekeel-{}", settings.service), command, &settings.log, None).await
 }
 
-/// The server's program: beside ours, or one folder up when we are a test.
-fn program(service: &str) -> anyhow::Result<PathBuf> {
+/// The server's program: in `folder`, or else beside ours, or one folder up when we are a test.
+fn program(service: &str, folder: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = folder {
+        let program = folder.join(format!("onekeel-{service}"));
+        anyhow::ensure!(program.is_file(), "onekeel-{service} is not in {}", folder.display());
+        return Ok(program);
+    }
     let own = std::env::current_exe()?;
     let beside = own
         .ancestors()
