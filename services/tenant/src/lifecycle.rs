@@ -3,23 +3,11 @@ use onekeel_api::{Etag, Fault};
 use onekeel_store::{DbResult, TenantTx};
 
 use crate::repo::lock;
-use crate::tenant::TenantRow;
-
-/// A deleted tenant changes in one way only: it comes back.
-pub(crate) fn refuse_deleted(row: &TenantRow) -> Result<(), Fault> {
-    if row.deleted_at.is_none() {
-        return Ok(());
-    }
-    Err(Fault::state_conflict(
-        "state",
-        "the tenant is deleted; undelete it first",
-    ))
-}
 
 /// Moves a tenant between the states that an operator may choose; a repetition changes nothing.
 pub(crate) async fn set_state(tx: &mut TenantTx, state: &str) -> Result<(), Fault> {
     let row = lock(tx).await?;
-    refuse_deleted(&row)?;
+    row.refuse_deleted()?;
     if row.state == state {
         return Ok(());
     }

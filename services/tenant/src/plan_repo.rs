@@ -2,13 +2,12 @@
 use onekeel_api::Fault;
 use onekeel_store::{DbResult, TenantTx};
 
-use crate::lifecycle::refuse_deleted;
-use crate::repo::lock;
+use crate::repo::{lock, note_unsettled};
 
 /// Notes that a plan is on its way; refuses while another one is.
 pub(crate) async fn begin_plan(tx: &mut TenantTx, plan: &str, allow_overage: bool) -> Result<(), Fault> {
     let row = lock(tx).await?;
-    refuse_deleted(&row)?;
+    row.refuse_deleted()?;
     if row.pending_plan.is_some_and(|pending| pending != plan) {
         return Err(Fault::state_conflict(
             "plan",
@@ -76,16 +75,6 @@ pub(crate) async fn refuse_plan(tx: &mut TenantTx, plan: &str) -> Result<(), Fau
     .await
     .db()?;
     forget_unsettled(tx).await
-}
-
-/// Notes where background work finishes what a crash leaves.
-pub(crate) async fn note_unsettled(tx: &mut TenantTx) -> Result<(), Fault> {
-    let client = tx.client_id();
-    sqlx::query!("select tenant.note_unsettled($1)", client)
-        .execute(tx.conn())
-        .await
-        .db()?;
-    Ok(())
 }
 
 async fn forget_unsettled(tx: &mut TenantTx) -> Result<(), Fault> {

@@ -4,8 +4,6 @@ use onekeel_api::{ClientId, Fault, Update, Violations};
 use onekeel_store::{DbResult, Single, TenantTx};
 use uuid::Uuid;
 
-use crate::lifecycle::refuse_deleted;
-use crate::plan_repo::note_unsettled;
 use crate::tenant::{NewTenant, TenantRow, check_name};
 
 /// What a creation came to.
@@ -92,7 +90,7 @@ pub(crate) async fn find_slug(single: &mut Single, slug: &str) -> Result<Option<
 /// Lays the named fields over the tenant, checks them and writes them.
 pub(crate) async fn change(tx: &mut TenantTx, update: Update<Tenant>) -> Result<(), Fault> {
     let row = lock(tx).await?;
-    refuse_deleted(&row)?;
+    row.refuse_deleted()?;
     update.etag.check(row.version)?;
     let mut wrong = Violations::new();
     let display_name = check_name(&mut wrong, "tenant.display_name", &update.over(row.into()).display_name);
@@ -122,4 +120,14 @@ pub(crate) async fn lock(tx: &mut TenantTx) -> Result<TenantRow, Fault> {
         client
     );
     row.fetch_optional(tx.conn()).await.db()?.ok_or_else(Fault::not_found)
+}
+
+/// Notes where background work finishes what a crash leaves.
+pub(crate) async fn note_unsettled(tx: &mut TenantTx) -> Result<(), Fault> {
+    let client = tx.client_id();
+    sqlx::query!("select tenant.note_unsettled($1)", client)
+        .execute(tx.conn())
+        .await
+        .db()?;
+    Ok(())
 }

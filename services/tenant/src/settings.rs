@@ -6,6 +6,8 @@ use onekeel_api::{Fault, Update, Violations, structure, timestamp};
 use onekeel_store::{DbResult, Single, TenantTx};
 use uuid::Uuid;
 
+use crate::repo::lock;
+
 const LARGEST_CUSTOM: usize = 32 * 1024;
 const LONGEST_EMAIL: usize = 254;
 
@@ -99,7 +101,7 @@ pub(crate) async fn find(single: &mut Single) -> Result<Option<SettingsRow>, sql
 pub(crate) async fn change(tx: &mut TenantTx, update: Update<TenantSettings>) -> Result<SettingsRow, Fault> {
     let (client, name) = (tx.client_id(), tx.name());
     // The tenant's own row stands for settings that are not there yet: two first changes wait for one another.
-    crate::lifecycle::refuse_deleted(&crate::repo::lock(tx).await?)?;
+    lock(tx).await?.refuse_deleted()?;
     let kept = sqlx::query_as!(
         SettingsRow,
         r#"select time_zone, locale, contact_email, custom, version, updated_at as "updated_at?"

@@ -84,6 +84,17 @@ pub(crate) struct TenantRow {
 }
 
 impl TenantRow {
+    /// A deleted tenant changes in one way only: it comes back.
+    pub fn refuse_deleted(&self) -> Result<(), Fault> {
+        if self.deleted_at.is_none() {
+            return Ok(());
+        }
+        Err(Fault::state_conflict(
+            "state",
+            "the tenant is deleted; undelete it first",
+        ))
+    }
+
     pub fn state(&self) -> TenantState {
         if self.deleted_at.is_some() {
             return TenantState::Deleted;
