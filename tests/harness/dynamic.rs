@@ -8,7 +8,7 @@ use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor};
 use serde_json::Value;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::world::with_token;
 
@@ -68,7 +68,7 @@ impl Method {
     }
 
     /// Calls the method on the first process of its server, without a token if it is empty; a stream of requests has the
-    /// one message. The answer is JSON.
+    /// one message, of a stream of answers the first counts. The answer is JSON.
     pub async fn call(&self, stack: &Stack, token: &str, request: &Value) -> anyhow::Result<Result<Value, Status>> {
         let message = DynamicMessage::deserialize(self.descriptor.input(), request)
             .with_context(|| format!("{} takes no {request}", self.name()))?;
@@ -84,6 +84,8 @@ impl Method {
         let answer = if self.policy.client_streaming {
             let request = request.map(tokio_stream::once);
             client.client_streaming(request, path, codec).await
+        } else if self.policy.server_streaming {
+            first_message(client.server_streaming(request, path, codec).await).await
         } else {
             client.unary(request, path, codec).await
         };
@@ -92,6 +94,14 @@ impl Method {
             Err(status) => Err(status),
         })
     }
+}
+
+async fn first_message(
+    answer: Result<Response<Streaming<DynamicMessage>>, Status>,
+) -> Result<Response<DynamicMessage>, Status> {
+    let first = answer?.into_inner().message().await?;
+    let first = first.ok_or_else(|| Status::data_loss("the stream ended without a message"))?;
+    Ok(Response::new(first))
 }
 
 /// Messages as descriptors know them.

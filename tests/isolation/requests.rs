@@ -11,6 +11,7 @@ pub fn request(method: &str) -> Option<Value> {
         "campaign.v1.AgentService" => of_agents(method),
         "campaign.v1.ConversationService" => of_conversations(method),
         "quota.v1.QuotaService" => of_quota(method),
+        "quota.v1.LimitService" => of_limits(method),
         _ => None,
     }
 }
@@ -83,11 +84,29 @@ fn of_conversations(method: &str) -> Option<Value> {
 
 fn of_quota(method: &str) -> Option<Value> {
     Some(match method {
-        "ListPlans" | "GetQuota" => json!({}),
+        "ListPlans" | "GetQuota" | "WatchQuota" => json!({}),
         "AssignPlan" => json!({"plan": "enterprise"}),
         "Reserve" => json!({"items": [{"resource": "RESOURCE_LEADS", "min": 1, "max": 1}]}),
         "ReleaseReservation" => json!({"id": "$lease"}),
         "AcquireAllowance" => json!({"want": 1, "least": 1}),
+        _ => return None,
+    })
+}
+
+fn of_limits(method: &str) -> Option<Value> {
+    Some(match method {
+        "PublishPlan" => json!({"plan": {
+            "id": "basic", "version": 2, "display_name": "Basic", "requests_per_minute": 100,
+            "limits": [
+                {"resource": "RESOURCE_LEADS", "max": 1000}, {"resource": "RESOURCE_CAMPAIGNS", "max": 5},
+                {"resource": "RESOURCE_AGENTS", "max": 2}, {"resource": "RESOURCE_STORAGE_BYTES", "max": 1_073_741_824}
+            ]
+        }}),
+        "PreviewPlanChange" => json!({"client_id": "$tenant", "plan": "basic"}),
+        "SetOverride" => json!({"client_id": "$tenant", "resource": "leads", "limit": 7, "reason": "a trial"}),
+        "EndOverrides" => json!({"client_id": "$tenant", "resource": "leads"}),
+        "ListOverrides" | "VerifyUsage" => json!({"client_id": "$tenant"}),
+        "ReconcileUsage" => json!({"client_id": "$tenant", "reason": "a drill"}),
         _ => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! The rules of a lead's fields, each stated in the contract and checked here only.
 use onekeel_api::lead::{Lead, LeadStatus};
 use onekeel_api::{Violations, is_text};
+use onekeel_gate::Size;
 use phonenumber::country::Id::US;
 use phonenumber::{Mode, parse};
 
@@ -27,6 +28,21 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
+    /// What the lead counts as in its tenant's storage limit.
+    pub fn size(&self) -> Size {
+        let size = Size::of_row()
+            .text(&self.first_name)
+            .text(&self.last_name)
+            .text(&self.company)
+            .text(&self.source);
+        size.texts(
+            [&self.email, &self.phone, &self.phone_raw, &self.external_id]
+                .into_iter()
+                .flatten(),
+        )
+        .texts(&self.tags)
+    }
+
     /// Checks a lead as it came; violations name the fields below `path` (`lead.` or nothing).
     pub fn check(lead: Lead, path: &str, wrong: &mut Violations) -> Self {
         for (field, text, longest) in [

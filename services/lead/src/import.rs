@@ -74,24 +74,45 @@ impl Import {
         if let Err(fault) = self.drop_known(&mut rows).await {
             self.stop(ImportOutcome::NotTried, &fault);
         }
-        let mut fences = 0;
+        let (mut fences, mut most) = (0, rows.len());
         while !rows.is_empty() && self.stopped.is_none() {
-            match self.gate.take(&self.tenant, Resource::Leads, count(rows.len())).await {
-                Ok(charge) => {
-                    let units = usize::try_from(charge.row().units).unwrap_or_default();
-                    let chosen = take_distinct(&mut rows, units, &mut self.results);
-                    if let Err((unwritten, fault)) = self.write(charge, chosen).await {
-                        rows.splice(0..0, unwritten);
-                        fences += 1;
-                        if fences == MOST_FENCES {
-                            self.stop(ImportOutcome::NotTried, &fault);
-                        }
+            let lead = match self
+                .gate
+                .take(&self.tenant, Resource::Leads, count(most.min(rows.len())))
+                .await
+            {
+                Ok(charge) => charge,
+                Err(fault) => {
+                    self.refused(&fault);
+                    break;
+                }
+            };
+            let units = usize::try_from(lead.row().units).unwrap_or_default();
+            let chosen = take_distinct(&mut rows, units, &mut self.results);
+            if chosen.is_empty() {
+                lead.refund();
+                continue;
+            }
+            let size = chosen.iter().map(|row| row.new.fields.size().bytes()).sum();
+            let bytes = match self.gate.take_exactly(&self.tenant, Resource::StorageBytes, size).await {
+                Ok(charge) => charge,
+                Err(fault) => {
+                    lead.refund();
+                    // Fewer rows may still find room.
+                    most = chosen.len() / 2;
+                    if most == 0 || fault.reason() != ErrorReason::QuotaExceeded {
+                        self.refused(&fault);
                     }
+                    rows.splice(0..0, chosen);
+                    continue;
                 }
-                Err(fault) if fault.reason() == ErrorReason::QuotaExceeded => {
-                    self.stop(ImportOutcome::OverQuota, &fault);
+            };
+            if let Err((unwritten, fault)) = self.write([lead, bytes], chosen).await {
+                rows.splice(0..0, unwritten);
+                fences += 1;
+                if fences == MOST_FENCES {
+                    self.stop(ImportOutcome::NotTried, &fault);
                 }
-                Err(fault) => self.stop(ImportOutcome::NotTried, &fault),
             }
         }
         let left = self.stopped.unwrap_or(ImportOutcome::NotTried);
@@ -152,19 +173,32 @@ impl Import {
         Ok(())
     }
 
-    /// Writes rows and their charge in one transaction. Gives the rows back when the lease was settled under it: they
+    /// Why no units could be had ends the import.
+    fn refused(&mut self, fault: &Fault) {
+        let full = fault.reason() == ErrorReason::QuotaExceeded;
+        let outcome = if full {
+            ImportOutcome::OverQuota
+        } else {
+            ImportOutcome::NotTried
+        };
+        self.stop(outcome, fault);
+    }
+
+    /// Writes rows and their charges in one transaction. Gives the rows back when the lease was settled under it: they
     /// need other units.
-    async fn write(&mut self, charge: Charge, rows: Vec<Row>) -> Result<(), (Vec<Row>, Fault)> {
+    async fn write(&mut self, [lead, bytes]: [Charge; 2], rows: Vec<Row>) -> Result<(), (Vec<Row>, Fault)> {
         let leads: Vec<&NewLead> = rows.iter().map(|row| &row.new).collect();
-        let units = charge.row();
+        let units = [lead.row(), bytes.row()];
         let insert = async |tx: &mut TenantTx| repo::insert_all(tx, &leads, units).await;
         let written = match self.store.run(&self.tenant, "import_leads", insert).await {
-            Ok(written) => {
-                charge.spent_only(count(written.len()));
+            Ok((written, size)) => {
+                lead.spent_only(count(written.len()));
+                bytes.spent_only(size);
                 written
             }
             Err(fault) => {
-                charge.failed(&fault);
+                lead.failed(&fault);
+                bytes.failed(&fault);
                 if fault.is_fenced() {
                     return Err((rows, fault));
                 }

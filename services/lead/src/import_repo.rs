@@ -2,12 +2,13 @@
 use std::collections::HashSet;
 
 use onekeel_api::Fault;
-use onekeel_gate::{ChargeRow, write_charge};
+use onekeel_gate::write_charge;
 use onekeel_store::{DbResult, TenantTx};
 use uuid::Uuid;
 
 use crate::fields::Fields;
 use crate::lead::NewLead;
+use crate::repo::Charges;
 
 /// Joins a row's tags on the way to the database; no field may hold a control character.
 const SEPARATOR: &str = "\u{1f}";
@@ -55,12 +56,12 @@ pub(crate) async fn find_known(tx: &mut TenantTx, keys: &Keys) -> Result<Keys, F
     Ok(Keys { emails, external_ids })
 }
 
-/// Inserts what does not exist yet, then charges exactly that many units. Returns the ids that were written.
+/// Inserts what does not exist yet, then charges exactly what was written. Returns the ids, and their bytes together.
 pub(crate) async fn insert_all(
     tx: &mut TenantTx,
     leads: &[&NewLead],
-    charge: ChargeRow,
-) -> Result<HashSet<Uuid>, Fault> {
+    [lead, bytes]: Charges,
+) -> Result<(HashSet<Uuid>, i64), Fault> {
     let (client, name) = (tx.client_id(), tx.name());
     let text = |of: fn(&Fields) -> &String| leads.iter().map(|lead| of(&lead.fields).clone()).collect::<Vec<_>>();
     let optional =
@@ -68,19 +69,21 @@ pub(crate) async fn insert_all(
     let ids: Vec<Uuid> = leads.iter().map(|lead| lead.id.uuid()).collect();
     let tags: Vec<String> = leads.iter().map(|lead| lead.fields.tags.join(SEPARATOR)).collect();
     let statuses: Vec<i16> = leads.iter().map(|lead| lead.fields.status).collect();
+    let sizes: Vec<i64> = leads.iter().map(|lead| lead.fields.size().bytes()).collect();
     let scores: Vec<i32> = leads.iter().map(|lead| lead.fields.score).collect();
-    let written = sqlx::query_scalar!(
+    let written = sqlx::query!(
         r#"insert into lead.leads (client_id, id, first_name, last_name, email, phone, phone_raw, company, source,
-            status, score, tags, external_id, created_at, updated_at, updated_by)
+            status, score, tags, external_id, created_at, updated_at, updated_by, stored_bytes)
         select c.client_id, u.id, u.first_name, u.last_name, u.email, u.phone, u.phone_raw, u.company, u.source,
-            u.status, u.score, string_to_array(u.tags, $14), u.external_id, now(), now(), $15
+            u.status, u.score, string_to_array(u.tags, $14), u.external_id, now(), now(), $15, u.size
         from tenant.clients c,
             unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                $10::smallint[], $11::integer[], $12::text[], $13::text[])
-            as u(id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id)
+                $10::smallint[], $11::integer[], $12::text[], $13::text[], $16::bigint[])
+            as u(id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
+                size)
         where c.client_id = $1
         on conflict do nothing
-        returning id"#,
+        returning id, stored_bytes"#,
         client,
         &ids,
         &text(|row| &row.first_name),
@@ -95,12 +98,15 @@ pub(crate) async fn insert_all(
         &tags,
         &optional(|row| &row.external_id) as &[Option<String>],
         SEPARATOR,
-        name
+        name,
+        &sizes
     );
     let written = written.fetch_all(tx.conn()).await.db()?;
     let units = i64::try_from(written.len()).map_err(Fault::internal)?;
-    write_charge(tx, charge.first(units)).await?;
-    Ok(written.into_iter().collect())
+    let size = written.iter().map(|row| row.stored_bytes).sum();
+    write_charge(tx, lead.first(units)).await?;
+    write_charge(tx, bytes.first(size)).await?;
+    Ok((written.into_iter().map(|row| row.id).collect(), size))
 }
 
 /// Which of these leads exist.

@@ -49,6 +49,7 @@ pub(crate) struct LeadRow {
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    pub stored_bytes: i64,
 }
 
 impl From<LeadRow> for Lead {

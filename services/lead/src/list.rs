@@ -76,7 +76,7 @@ pub(crate) async fn list(
             LeadRow,
             r#"select id as "id!", first_name as "first_name!", last_name as "last_name!", email, phone, phone_raw,
                 company as "company!", source as "source!", status as "status!", score as "score!", tags as "tags!",
-                external_id, version as "version!", created_at as "created_at!", updated_at as "updated_at!"
+                external_id, version as "version!", created_at as "created_at!", updated_at as "updated_at!", stored_bytes as "stored_bytes!"
             from lead.list_leads($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
             client,
             filter.status,

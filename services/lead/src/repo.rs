@@ -1,7 +1,7 @@
 //! The SQL of leads, one at a time.
 use onekeel_api::quota::Resource;
 use onekeel_api::{Etag, Fault, LeadId};
-use onekeel_gate::{ChargeRow, write_charge, write_release};
+use onekeel_gate::{ChargeRow, Resize, Resized, write_charge, write_release};
 use onekeel_store::{DbResult, Single, TenantTx};
 use uuid::Uuid;
 
@@ -17,23 +17,26 @@ pub(crate) fn constraint(name: &str) -> Option<Fault> {
     Some(Fault::already_exists("lead").fact("field", field))
 }
 
-/// Writes the lead and its charge in one statement: both exist, or neither.
-pub(crate) async fn insert(tx: &mut TenantTx, new: &NewLead, charge: ChargeRow) -> Result<LeadRow, Fault> {
+/// What a lead is charged as: itself, and its bytes.
+pub(crate) type Charges = [ChargeRow; 2];
+
+/// Writes the lead and its charges in one statement: all exist, or none.
+pub(crate) async fn insert(tx: &mut TenantTx, new: &NewLead, [lead, bytes]: Charges) -> Result<LeadRow, Fault> {
     let (client, name, fields) = (tx.client_id(), tx.name(), &new.fields);
     sqlx::query_as!(
         LeadRow,
         r#"with row as (
             insert into lead.leads (client_id, id, first_name, last_name, email, phone, phone_raw, company, source,
-                status, score, tags, external_id, request_id, created_at, updated_at, updated_by)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(), now(), $15)
+                status, score, tags, external_id, request_id, created_at, updated_at, updated_by, stored_bytes)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(), now(), $15, $22)
             returning *
         ), charge as (
             insert into quota.charges (client_id, reservation_id, first_unit, units, resource, of)
-            values ($1, $16, $17, $18, $19, $20)
+            values ($1, $16, $17, $18, $19, $20), ($1, $21, $23, $22, $24, $25)
         )
         select id as "id!", first_name as "first_name!", last_name as "last_name!", email, phone, phone_raw,
             company as "company!", source as "source!", status as "status!", score as "score!", tags as "tags!",
-            external_id, version as "version!", created_at as "created_at!", updated_at as "updated_at!"
+            external_id, version as "version!", created_at as "created_at!", updated_at as "updated_at!", stored_bytes as "stored_bytes!"
         from row"#,
         client,
         new.id.uuid(),
@@ -50,11 +53,16 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewLead, charge: ChargeRow) 
         fields.external_id,
         new.request_id,
         name,
-        charge.lease_id,
-        charge.first_unit,
-        charge.units,
-        charge.resource.name(),
-        charge.of
+        lead.lease_id,
+        lead.first_unit,
+        lead.units,
+        lead.resource.name(),
+        lead.of,
+        bytes.lease_id,
+        bytes.units,
+        bytes.first_unit,
+        bytes.resource.name(),
+        bytes.of
     )
     .fetch_one(tx.conn())
     .await
@@ -67,7 +75,7 @@ pub(crate) async fn find_by_request(tx: &mut TenantTx, request_id: Uuid) -> Resu
     sqlx::query_as!(
         LeadRow,
         "select id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
-            version, created_at, updated_at
+            version, created_at, updated_at, stored_bytes
         from lead.leads where client_id = $1 and request_id = $2",
         client,
         request_id
@@ -84,7 +92,7 @@ pub(crate) async fn find(single: &mut Single, id: LeadId) -> Result<Option<LeadR
         LeadRow,
         r#"select id as "id!", first_name as "first_name!", last_name as "last_name!", email, phone, phone_raw,
             company as "company!", source as "source!", status as "status!", score as "score!", tags as "tags!",
-            external_id, version as "version!", created_at as "created_at!", updated_at as "updated_at!"
+            external_id, version as "version!", created_at as "created_at!", updated_at as "updated_at!", stored_bytes as "stored_bytes!"
         from lead.get_lead($1, $2)"#,
         client,
         id.uuid()
@@ -107,7 +115,7 @@ pub(crate) async fn lock(tx: &mut TenantTx, id: LeadId) -> Result<LeadRow, Fault
     let row = sqlx::query_as!(
         LeadRow,
         "select id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
-            version, created_at, updated_at
+            version, created_at, updated_at, stored_bytes
         from lead.leads where client_id = $1 and id = $2 and deleted_at is null for no key update",
         client,
         id.uuid()
@@ -115,19 +123,29 @@ pub(crate) async fn lock(tx: &mut TenantTx, id: LeadId) -> Result<LeadRow, Fault
     row.fetch_optional(tx.conn()).await.db()?.ok_or_else(Fault::not_found)
 }
 
-/// Writes every field of a locked lead.
-pub(crate) async fn update(tx: &mut TenantTx, id: LeadId, fields: &Fields) -> Result<LeadRow, Fault> {
+/// Writes every field of a locked lead, and what its size has changed by.
+pub(crate) async fn update(
+    tx: &mut TenantTx,
+    old: &LeadRow,
+    fields: &Fields,
+    bytes: Option<ChargeRow>,
+) -> Result<Resized<LeadRow>, Fault> {
+    let size = fields.size().bytes();
+    let resize = match Resize::between(old.stored_bytes, size, bytes) {
+        Ok(resize) => resize,
+        Err(lacking) => return Ok(Resized::Grows(lacking)),
+    };
     let (client, name) = (tx.client_id(), tx.name());
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         LeadRow,
         "update lead.leads set first_name = $3, last_name = $4, email = $5, phone = $6, phone_raw = $7, company = $8,
             source = $9, status = $10, score = $11, tags = $12, external_id = $13, version = version + 1,
-            updated_at = now(), updated_by = $14
+            updated_at = now(), updated_by = $14, stored_bytes = $15
         where client_id = $1 and id = $2 and deleted_at is null
         returning id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
-            version, created_at, updated_at",
+            version, created_at, updated_at, stored_bytes",
         client,
-        id.uuid(),
+        old.id,
         fields.first_name,
         fields.last_name,
         fields.email,
@@ -139,11 +157,12 @@ pub(crate) async fn update(tx: &mut TenantTx, id: LeadId, fields: &Fields) -> Re
         fields.score,
         &fields.tags,
         fields.external_id,
-        name
-    )
-    .fetch_one(tx.conn())
-    .await
-    .on_constraint(constraint)
+        name,
+        size
+    );
+    let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
+    resize.write(tx).await?;
+    Ok(Resized::Done(row))
 }
 
 /// Several living leads, in no order.
@@ -152,7 +171,7 @@ pub(crate) async fn find_all(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Lead
     sqlx::query_as!(
         LeadRow,
         "select id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
-            version, created_at, updated_at
+            version, created_at, updated_at, stored_bytes
         from lead.leads where client_id = $1 and id = any($2) and deleted_at is null",
         client,
         ids
@@ -162,24 +181,49 @@ pub(crate) async fn find_all(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Lead
     .db()
 }
 
-/// Deletes the lead for its users, then gives back a unit for exactly what was hit.
+/// Deletes the lead for its users, then gives back exactly what was hit: its unit and its bytes.
 pub(crate) async fn delete(tx: &mut TenantTx, id: LeadId, etag: Etag) -> Result<(), Fault> {
     etag.check(lock(tx, id).await?.version)?;
     let (client, name) = (tx.client_id(), tx.name());
-    let deleted = sqlx::query!(
+    let deleted = sqlx::query_scalar!(
         "update lead.leads set deleted_at = now(), purge_at = now() + interval '30 days', version = version + 1,
             updated_at = now(), updated_by = $3
-        where client_id = $1 and id = $2 and deleted_at is null",
+        where client_id = $1 and id = $2 and deleted_at is null returning stored_bytes",
         client,
         id.uuid(),
         name
     );
-    let deleted = deleted.execute(tx.conn()).await.db()?.rows_affected();
-    write_release(tx, Resource::Leads, deleted).await
+    match deleted.fetch_optional(tx.conn()).await.db()? {
+        Some(bytes) => write_release(tx, &[(Resource::Leads, 1), (Resource::StorageBytes, bytes)]).await,
+        None => Ok(()),
+    }
 }
 
-/// Brings a deleted lead back, then charges its unit. A living lead may have its e-mail address or external id by now.
-pub(crate) async fn undelete(tx: &mut TenantTx, id: LeadId, charge: ChargeRow) -> Result<LeadRow, Fault> {
+/// The size of a deleted lead that can be brought back.
+pub(crate) async fn deleted_size(tx: &mut TenantTx, id: LeadId) -> Result<i64, Fault> {
+    let client = tx.client_id();
+    let size = sqlx::query_scalar!(
+        "select stored_bytes from lead.leads
+        where client_id = $1 and id = $2 and deleted_at is not null and purge_at > now()",
+        client,
+        id.uuid()
+    );
+    match size.fetch_optional(tx.conn()).await.db()? {
+        Some(bytes) => Ok(bytes),
+        None => Err(not_deleted(tx, id).await),
+    }
+}
+
+/// Why a lead cannot be brought back: it lives, or is not there at all.
+async fn not_deleted(tx: &mut TenantTx, id: LeadId) -> Fault {
+    match lock(tx, id).await {
+        Ok(_) => Fault::already_exists("lead"),
+        Err(fault) => fault,
+    }
+}
+
+/// Brings a deleted lead back, then charges it. A living lead may have its e-mail address or external id by now.
+pub(crate) async fn undelete(tx: &mut TenantTx, id: LeadId, [lead, bytes]: Charges) -> Result<LeadRow, Fault> {
     let (client, name) = (tx.client_id(), tx.name());
     let row = sqlx::query_as!(
         LeadRow,
@@ -187,16 +231,15 @@ pub(crate) async fn undelete(tx: &mut TenantTx, id: LeadId, charge: ChargeRow) -
             updated_at = now(), updated_by = $3
         where client_id = $1 and id = $2 and deleted_at is not null and purge_at > now()
         returning id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
-            version, created_at, updated_at",
+            version, created_at, updated_at, stored_bytes",
         client,
         id.uuid(),
         name
     );
     let Some(row) = row.fetch_optional(tx.conn()).await.on_constraint(constraint)? else {
-        // Living, or not there at all: the lock tells.
-        lock(tx, id).await?;
-        return Err(Fault::already_exists("lead"));
+        return Err(not_deleted(tx, id).await);
     };
-    write_charge(tx, charge).await?;
+    write_charge(tx, lead).await?;
+    write_charge(tx, bytes.covering(row.stored_bytes)?).await?;
     Ok(row)
 }

@@ -17,7 +17,7 @@ use crate::batch::Batch;
 use crate::import::Import;
 use crate::lead::NewLead;
 use crate::list::list;
-use crate::repo;
+use crate::repo::{self, Charges};
 use crate::update::change;
 
 /// Implements LeadService.
@@ -42,11 +42,15 @@ impl LeadService for Leads {
     async fn create_lead(&self, request: Request<CreateLeadRequest>) -> Result<Response<Lead>, Status> {
         let tenant = Tenant::of(&request)?;
         let new = NewLead::try_from(request.into_inner())?;
-        let write = async |charge: ChargeRow| {
-            let insert = async |tx: &mut TenantTx| repo::insert(tx, &new, charge).await;
+        let write = async |charges: Charges| {
+            let insert = async |tx: &mut TenantTx| repo::insert(tx, &new, charges).await;
             self.store.run(&tenant, "create_lead", insert).await
         };
-        let created = self.gate.charged(&tenant, Resource::Leads, write).await;
+        let units = [
+            (Resource::Leads, 1),
+            (Resource::StorageBytes, new.fields.size().bytes()),
+        ];
+        let created = self.gate.charged(&tenant, units, write).await;
         let row = or_first_result(created, new.request_id, async |id| {
             let find = async |tx: &mut TenantTx| repo::find_by_request(tx, id).await;
             self.store.run(&tenant, "find_created_lead", find).await
@@ -76,10 +80,11 @@ impl LeadService for Leads {
         let tenant = Tenant::of(&request)?;
         let wish = request.into_inner();
         let update = Update::read("lead", wish.lead, wish.update_mask)?;
-        let change = async |tx: &mut TenantTx| change(tx, update.clone()).await;
-        Ok(Response::new(
-            self.store.run(&tenant, "update_lead", change).await?.into(),
-        ))
+        let write = async |bytes: Option<ChargeRow>| {
+            let change = async |tx: &mut TenantTx| change(tx, update.clone(), bytes).await;
+            self.store.run(&tenant, "update_lead", change).await
+        };
+        Ok(Response::new(self.gate.resized(&tenant, write).await?.into()))
     }
 
     async fn delete_lead(&self, request: Request<DeleteLeadRequest>) -> Result<Response<()>, Status> {
@@ -94,13 +99,14 @@ impl LeadService for Leads {
     async fn undelete_lead(&self, request: Request<UndeleteLeadRequest>) -> Result<Response<Lead>, Status> {
         let tenant = Tenant::of(&request)?;
         let id = LeadId::parse("id", &request.get_ref().id)?;
-        let write = async |charge: ChargeRow| {
-            let undelete = async |tx: &mut TenantTx| repo::undelete(tx, id, charge).await;
+        let size = async |tx: &mut TenantTx| repo::deleted_size(tx, id).await;
+        let size = self.store.run(&tenant, "read_deleted_lead", size).await?;
+        let write = async |charges: Charges| {
+            let undelete = async |tx: &mut TenantTx| repo::undelete(tx, id, charges).await;
             self.store.run(&tenant, "undelete_lead", undelete).await
         };
-        Ok(Response::new(
-            self.gate.charged(&tenant, Resource::Leads, write).await?.into(),
-        ))
+        let units = [(Resource::Leads, 1), (Resource::StorageBytes, size)];
+        Ok(Response::new(self.gate.charged(&tenant, units, write).await?.into()))
     }
 
     async fn list_leads(&self, request: Request<ListLeadsRequest>) -> Result<Response<ListLeadsResponse>, Status> {

@@ -8,6 +8,11 @@ use onekeel_store::{DbResult, Store, TenantTx};
 /// Stands for "unlimited" in sums; far above what can be stored, far below what overflows.
 pub(crate) const UNLIMITED: i64 = 9_000_000_000_000_000;
 
+/// A cap on the wire: absent when it is unlimited.
+pub(crate) fn finite(cap: i64) -> Option<i64> {
+    (cap < UNLIMITED).then_some(cap)
+}
+
 /// The newest version of a plan.
 pub(crate) struct PlanVersion {
     pub id: String,

@@ -5,15 +5,18 @@ mod assign;
 mod caps;
 mod catalogue;
 mod lease;
+mod limits;
 mod reserve;
 mod room;
 mod service;
 mod settle;
 mod sweep;
 mod usage;
+mod watch;
 
 use std::sync::Arc;
 
+use onekeel_api::quota::limit_service_server::LimitServiceServer;
 use onekeel_api::quota::quota_service_server::QuotaServiceServer;
 use onekeel_server::{Parts, Routed};
 use tonic::codec::CompressionEncoding::Gzip;
@@ -23,8 +26,11 @@ use tonic::service::Routes;
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let service = Arc::new(service::Quota::new(parts)?);
     let sweeper = service.sweeper();
+    let limits = LimitServiceServer::new(service.limits());
+    let limits = limits.accept_compressed(Gzip).send_compressed(Gzip);
     let quota = QuotaServiceServer::from_arc(service);
     let quota = quota.accept_compressed(Gzip).send_compressed(Gzip);
-    Ok(Routed::new(Routes::new(quota), vec!["onekeel.quota.v1.QuotaService"])
+    let names = vec!["onekeel.quota.v1.QuotaService", "onekeel.quota.v1.LimitService"];
+    Ok(Routed::new(Routes::new(quota).add_service(limits), names)
         .with_task("quota.sweep", move || sweeper.clone().run()))
 }

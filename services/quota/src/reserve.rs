@@ -12,6 +12,7 @@ use crate::lease::Reservation;
 use crate::room::{Level, Rooms};
 
 const MOST_UNITS: i64 = 100_000;
+const MOST_BYTES: i64 = 1 << 30;
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
 const TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 /// Nobody gets more than this share of what remains, so that leases shrink to single units near the limit.
@@ -61,15 +62,20 @@ impl TryFrom<ReserveRequest> for Wish {
                 &field("resource"),
                 "must stand in one item only",
             );
+            let most = if resource == Resource::StorageBytes {
+                MOST_BYTES
+            } else {
+                MOST_UNITS
+            };
             wrong.check(
-                (1..=MOST_UNITS).contains(&item.min),
+                (1..=most).contains(&item.min),
                 &field("min"),
-                "must be 1 to 100,000",
+                format!("must be 1 to {most}"),
             );
             wrong.check(
-                (item.min..=MOST_UNITS).contains(&item.max),
+                (item.min..=most).contains(&item.max),
                 &field("max"),
-                "must be `min` to 100,000",
+                format!("must be `min` to {most}"),
             );
             items.push(Item {
                 place,

@@ -69,6 +69,20 @@ impl Rooms {
         Ok(level)
     }
 
+    /// After a cap was lowered: settles the leases of this resource when more is held than it allows. What is in use at
+    /// this moment ends with its transaction, or with its lease.
+    pub async fn settle_above(&self, tenant: &Tenant, resource: &str) -> Result<(), Fault> {
+        // Requests a minute are no stock; nothing is held of them.
+        let Some(resource) = Resource::from_name(resource) else {
+            return Ok(());
+        };
+        let level = self.level(tenant, resource).await?;
+        if level.reserved > 0 && level.used + level.reserved > level.cap {
+            self.make(tenant, resource).await?;
+        }
+        Ok(())
+    }
+
     /// One short read without a lock.
     pub async fn level(&self, tenant: &Tenant, resource: Resource) -> Result<Level, Fault> {
         let read = async |tx: &mut TenantTx| {

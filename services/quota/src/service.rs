@@ -1,4 +1,5 @@
 //! The table of contents: each method in a few lines.
+use std::sync::Arc;
 use std::time::Instant;
 
 use onekeel_api::Fault;
@@ -7,36 +8,47 @@ use onekeel_api::quota::quota_service_server::QuotaService;
 use onekeel_api::quota::{
     AcquireAllowanceRequest, AcquireAllowanceResponse, AssignPlanRequest, AssignPlanResponse, GetQuotaRequest,
     GetQuotaResponse, ListPlansRequest, ListPlansResponse, ReleaseReservationRequest, ReleaseReservationResponse,
-    ReserveRequest, ReserveResponse,
+    ReserveRequest, ReserveResponse, WatchQuotaRequest, WatchQuotaResponse,
 };
 use onekeel_server::Parts;
 use onekeel_store::Store;
 use onekeel_tenancy::{Service, Tenant};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::allowance::{Allowances, Wish as AllowanceWish};
+use crate::limits::Limits;
 use crate::reserve::{Wish, reserve};
 use crate::room::Rooms;
 use crate::settle::{Settled, settle};
 use crate::sweep::{HotTenants, Sweeper};
+use crate::watch::Watches;
 use crate::{assign, catalogue, usage};
 
 /// Implements QuotaService.
 pub(crate) struct Quota {
     store: Store,
-    rooms: Rooms,
-    allowances: Allowances,
+    rooms: Arc<Rooms>,
+    allowances: Arc<Allowances>,
     hot: HotTenants,
+    watches: Watches,
 }
 
 impl Quota {
     pub fn new(parts: &Parts) -> anyhow::Result<Self> {
+        let allowances = Allowances::new(parts.store.clone(), parts.redis_url.expose(), parts.replicas)?;
         Ok(Self {
             store: parts.store.clone(),
-            rooms: Rooms::new(parts.store.clone()),
-            allowances: Allowances::new(parts.store.clone(), parts.redis_url.expose(), parts.replicas)?,
+            rooms: Arc::new(Rooms::new(parts.store.clone())),
+            allowances: Arc::new(allowances),
             hot: HotTenants::new(),
+            watches: Watches::new(parts.store.clone()),
         })
+    }
+
+    /// What operators do, on the same lanes and caches.
+    pub fn limits(&self) -> Limits {
+        Limits::new(self.store.clone(), self.rooms.clone(), self.allowances.clone())
     }
 
     pub fn sweeper(&self) -> Sweeper {
@@ -62,6 +74,16 @@ impl QuotaService for Quota {
     async fn get_quota(&self, request: Request<GetQuotaRequest>) -> Result<Response<GetQuotaResponse>, Status> {
         let tenant = Tenant::of(&request)?;
         Ok(Response::new(usage::read(&self.store, &tenant).await?))
+    }
+
+    type WatchQuotaStream = ReceiverStream<Result<WatchQuotaResponse, Status>>;
+
+    async fn watch_quota(
+        &self,
+        request: Request<WatchQuotaRequest>,
+    ) -> Result<Response<Self::WatchQuotaStream>, Status> {
+        let tenant = Tenant::of(&request)?;
+        Ok(Response::new(self.watches.start(tenant).await?))
     }
 
     async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {

@@ -4,7 +4,7 @@ use onekeel_api::quota::{GetQuotaResponse, QuotaUsage, Resource};
 use onekeel_store::{DbResult, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 
-use crate::catalogue::UNLIMITED;
+use crate::catalogue::finite;
 
 /// The tenant's limits and use, exact to the last committed row.
 pub(crate) async fn read(store: &Store, tenant: &Tenant) -> Result<GetQuotaResponse, Fault> {
@@ -43,7 +43,7 @@ pub(crate) async fn read(store: &Store, tenant: &Tenant) -> Result<GetQuotaRespo
     let (plan, requests_per_minute) = (first.plan.clone(), first.requests_per_minute);
     let usages = rows.into_iter().map(|row| QuotaUsage {
         resource: Resource::from_name(&row.resource).unwrap_or_default().into(),
-        limit: (row.cap < UNLIMITED).then_some(row.cap),
+        limit: finite(row.cap),
         used: row.used,
         reserved: row.reserved,
     });

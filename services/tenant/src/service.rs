@@ -69,7 +69,7 @@ impl TenantService for Tenants {
     }
 
     async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Result<Response<TenantMessage>, Status> {
-        let tenant = named(&Caller::of(&request)?, "id", &request.get_ref().id)?;
+        let tenant = Caller::of(&request)?.act_in("id", &request.get_ref().id)?;
         Ok(Response::new(self.plans.read(&tenant).await?.into()))
     }
 
@@ -167,7 +167,7 @@ impl TenantService for Tenants {
         &self,
         request: Request<GetTenantSettingsRequest>,
     ) -> Result<Response<TenantSettings>, Status> {
-        let tenant = named(&Caller::of(&request)?, "id", &request.get_ref().id)?;
+        let tenant = Caller::of(&request)?.act_in("id", &request.get_ref().id)?;
         let client = self.plans.read(&tenant).await?.client_id;
         let row = self.store.one(&tenant, "get_tenant_settings", settings::find).await?;
         Ok(Response::new(row.unwrap_or_default().of(client)))
@@ -180,7 +180,7 @@ impl TenantService for Tenants {
         let caller = Caller::of(&request)?;
         let wish = request.into_inner();
         let id = wish.settings.as_ref().map_or("", |settings| &settings.id);
-        let tenant = named(&caller, "settings.id", id)?;
+        let tenant = caller.act_in("settings.id", id)?;
         let update = Update::read_own("settings", wish.settings, wish.update_mask)?;
         let change = async |tx: &mut TenantTx| settings::change(tx, update.clone()).await;
         let row = self.store.run(&tenant, "update_tenant_settings", change).await?;
@@ -195,16 +195,5 @@ impl TenantService for Tenants {
         let state = row.state().into();
         let plan = row.plan.unwrap_or_default();
         Ok(Response::new(TenantContext { state, plan }))
-    }
-}
-
-/// The tenant that a caller may name: an operator any one; a tenant's user its own, or nothing, and every other id,
-/// there or not, gets the same answer.
-fn named(caller: &Caller, field: &str, id: &str) -> Result<Tenant, Fault> {
-    match caller {
-        Caller::Platform(platform) => Ok(platform.act_for(ClientId::parse(field, id)?)),
-        Caller::Tenant(own) if id.is_empty() || ClientId::parse(field, id)? == own.id() => Ok(own.clone()),
-        Caller::Tenant(_) => Err(Fault::not_found()),
-        Caller::Service(_) => Err(Fault::permission_denied()),
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::charge::Charge;
 use crate::detached::detached;
 use crate::settle::release;
-use crate::units::{ChargeRow, Slot};
+use crate::units::{ChargeRow, Slot, Wanted};
 use crate::{Gate, Peers};
 
 const LEASE_LIFE_SECONDS: i64 = 30;
@@ -34,26 +34,26 @@ impl Leases {
         }
     }
 
-    async fn take(&self, tenant: &Tenant, resource: Resource, most: i64) -> Result<Charge, Fault> {
+    async fn take(&self, tenant: &Tenant, resource: Resource, wanted: Wanted) -> Result<Charge, Fault> {
         let key = (tenant.id(), resource);
         let made = self
             .slots
-            .get_or_insert_with(&key, || Ok::<_, Fault>(Arc::new(Slot::new(tenant.clone()))));
+            .get_or_insert_with(&key, || Ok::<_, Fault>(Arc::new(Slot::new(tenant.clone(), resource))));
         let slot = made?;
         let charge = |row| Charge::new(row, slot.clone());
-        if let Some(row) = slot.take(resource, most) {
+        if let Some(row) = slot.take(wanted) {
             return Ok(charge(row));
         }
         let flight = slot.flight.clone().lock_owned().await;
-        if let Some(row) = slot.take(resource, most) {
+        if let Some(row) = slot.take(wanted) {
             return Ok(charge(row));
         }
         let (peers, own) = (self.peers.clone(), slot.clone());
         let renewed = async move {
             let _flight = flight;
-            renew(&peers, &own, resource, most).await?;
+            renew(&peers, &own, wanted).await?;
             // Still alone: nobody else takes the units that this call waited for. Dropped here, they are given up.
-            let row = own.take(resource, most);
+            let row = own.take(wanted);
             let row = row.ok_or_else(|| Fault::unavailable("the quota lease came too late; try again"))?;
             Ok(Charge::new(row, own))
         };
@@ -63,14 +63,14 @@ impl Leases {
 }
 
 /// Puts a new lease into the slot; gives the old one back.
-async fn renew(peers: &Peers, slot: &Slot, resource: Resource, most: i64) -> Result<(), Fault> {
-    let (old, size) = slot.replace(most);
+async fn renew(peers: &Peers, slot: &Slot, wanted: Wanted) -> Result<(), Fault> {
+    let (old, size) = slot.replace(wanted);
     if let Some(old) = old {
         tokio::spawn(release(peers.clone(), slot.tenant.clone(), old));
     }
     let item = ReserveItem {
-        resource: resource.into(),
-        min: 1,
+        resource: slot.resource.into(),
+        min: wanted.least(),
         max: size,
     };
     let wish = ReserveRequest {
@@ -97,7 +97,7 @@ async fn renew(peers: &Peers, slot: &Slot, resource: Resource, most: i64) -> Res
         .ttl
         .and_then(|ttl| Duration::try_from(ttl).ok())
         .unwrap_or_default();
-    metrics::counter!("onekeel_quota_leases_total", "resource" => resource.name()).increment(1);
+    metrics::counter!("onekeel_quota_leases_total", "resource" => slot.resource.name()).increment(1);
     let id = LeaseId::parse("id", &lease.id).map_err(Fault::internal)?;
     slot.put(id.uuid(), lease.amount, asked + ttl / 2);
     Ok(())
@@ -119,30 +119,70 @@ impl Gate {
     /// `QUOTA_EXCEEDED` when the plan's limit is reached; `UNAVAILABLE` when QuotaService cannot be asked: what may
     /// grow beyond a limit is refused, never guessed.
     pub async fn take(&self, tenant: &Tenant, resource: Resource, most: i64) -> Result<Charge, Fault> {
-        self.leases.take(tenant, resource, most).await
+        self.leases.take(tenant, resource, Wanted::up_to(most)).await
     }
 
-    /// Runs `work` with one unit: spent when it succeeds, given back when it fails before its commit, and tried again
-    /// with a new lease when the old one was settled under it. `work` writes the charge in its own transaction.
-    pub async fn charged<T, W>(&self, tenant: &Tenant, resource: Resource, work: W) -> Result<T, Fault>
+    /// Takes exactly this many units, in one piece.
+    ///
+    /// # Errors
+    /// As [`Gate::take`].
+    pub async fn take_exactly(&self, tenant: &Tenant, resource: Resource, units: i64) -> Result<Charge, Fault> {
+        self.leases.take(tenant, resource, Wanted::exactly(units)).await
+    }
+
+    /// Runs `work` with exactly these units: spent when it succeeds, given back when it fails before its commit, and
+    /// tried again with new leases when an old one was settled under it. `work` writes the charges in its own
+    /// transaction.
+    pub async fn charged<T, W, const N: usize>(
+        &self,
+        tenant: &Tenant,
+        wanted: [(Resource, i64); N],
+        work: W,
+    ) -> Result<T, Fault>
     where
-        W: AsyncFnOnce(ChargeRow) -> Result<T, Fault> + Clone,
+        W: AsyncFnOnce([ChargeRow; N]) -> Result<T, Fault> + Clone,
     {
         let mut fences = 0;
         loop {
-            let charge = self.take(tenant, resource, 1).await?;
-            let fault = match work.clone()(charge.row()).await {
+            let charges = self.take_all(tenant, wanted).await?;
+            let rows = std::array::from_fn(|place| charges[place].row());
+            let fault = match work.clone()(rows).await {
                 Ok(value) => {
-                    charge.spent();
+                    charges.into_iter().for_each(Charge::spent);
                     return Ok(value);
                 }
                 Err(fault) => fault,
             };
-            charge.failed(&fault);
+            for charge in charges {
+                charge.failed(&fault);
+            }
             fences += 1;
             if !fault.is_fenced() || fences == MOST_FENCES {
                 return Err(fault);
             }
+            // The fence does not say which lease it was; the others would wait for the sweeper.
+            for row in rows {
+                tokio::spawn(release(self.leases.peers.clone(), tenant.clone(), row.lease_id));
+            }
         }
+    }
+
+    /// All of the units or none.
+    async fn take_all<const N: usize>(
+        &self,
+        tenant: &Tenant,
+        wanted: [(Resource, i64); N],
+    ) -> Result<Vec<Charge>, Fault> {
+        let mut charges = Vec::with_capacity(N);
+        for (resource, units) in wanted {
+            match self.take_exactly(tenant, resource, units).await {
+                Ok(charge) => charges.push(charge),
+                Err(fault) => {
+                    charges.into_iter().for_each(Charge::refund);
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(charges)
     }
 }

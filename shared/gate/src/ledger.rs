@@ -34,19 +34,24 @@ pub async fn write_charge(tx: &mut TenantTx, charge: ChargeRow) -> Result<(), Fa
     Ok(())
 }
 
-/// Gives back the units of rows that were deleted. Nothing is written for no rows.
-pub async fn write_release(tx: &mut TenantTx, resource: Resource, rows: u64) -> Result<(), Fault> {
-    let units = i64::try_from(rows).map_err(Fault::internal)?;
-    if units == 0 {
+/// Gives back units of rows that were deleted or became smaller. Nothing is written for no units.
+pub async fn write_release(tx: &mut TenantTx, released: &[(Resource, i64)]) -> Result<(), Fault> {
+    let released = || released.iter().filter(|(_, units)| *units > 0);
+    if released().next().is_none() {
         return Ok(());
     }
+    let ids: Vec<Uuid> = released().map(|_| Uuid::now_v7()).collect();
+    let resources: Vec<String> = released().map(|(resource, _)| resource.name().to_owned()).collect();
+    let units: Vec<i64> = released().map(|(_, units)| *units).collect();
     let client = tx.client_id();
     sqlx::query!(
-        "insert into quota.releases (client_id, id, resource, units) values ($1, $2, $3, $4)",
+        "insert into quota.releases (client_id, id, resource, units)
+        select $1, r.id, r.resource, r.units
+        from unnest($2::uuid[], $3::text[], $4::bigint[]) as r(id, resource, units)",
         client,
-        Uuid::now_v7(),
-        resource.name(),
-        units
+        &ids,
+        &resources,
+        &units
     )
     .execute(tx.conn())
     .await

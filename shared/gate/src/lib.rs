@@ -10,8 +10,10 @@ mod detached;
 mod lease;
 mod ledger;
 mod peers;
+mod resize;
 mod retry;
 mod settle;
+mod size;
 mod slice;
 mod units;
 
@@ -19,7 +21,9 @@ pub use admission::{Admission, AdmissionLayer};
 pub use charge::Charge;
 pub use ledger::{write_charge, write_release};
 pub use peers::{PeerChannel, Peers};
+pub use resize::{Resize, Resized};
 pub use retry::or_first_result;
+pub use size::Size;
 pub use units::ChargeRow;
 
 use std::sync::Arc;

@@ -2,12 +2,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use onekeel_api::Fault;
 use onekeel_api::quota::Resource;
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
 
-/// Most units of one lease, and so of one charge.
+/// Most grains of one lease that nobody asked for in one piece.
 const LARGEST_LEASE: i64 = 1000;
+/// Pieces that came back and are kept for the next calls.
+const MOST_PIECES: usize = 64;
+/// Bytes are leased by blocks, everything else one by one.
+const BLOCK: i64 = 4096;
+
+fn grain(resource: Resource) -> i64 {
+    if resource == Resource::StorageBytes { BLOCK } else { 1 }
+}
 
 /// What a row's transaction writes into `quota.charges`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +34,14 @@ pub struct ChargeRow {
 }
 
 impl ChargeRow {
+    /// The charge for a row of this size; a conflict when the row has become larger since the units were taken.
+    pub fn covering(self, units: i64) -> Result<Self, Fault> {
+        if units > self.units {
+            return Err(Fault::state_conflict("row", "it was changed meanwhile; try again"));
+        }
+        Ok(Self { units, ..self })
+    }
+
     /// The charge for the first `units` of these only; a batch charges what it really wrote.
     #[must_use]
     pub fn first(self, units: i64) -> Self {
@@ -35,10 +52,42 @@ impl ChargeRow {
     }
 }
 
+/// How many units a call wants, at least one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    least: i64,
+    most: i64,
+}
+
+impl Wanted {
+    /// Exactly this many.
+    pub fn exactly(units: i64) -> Self {
+        Self {
+            least: units.max(1),
+            most: units.max(1),
+        }
+    }
+
+    /// One to `most`.
+    pub fn up_to(most: i64) -> Self {
+        Self {
+            least: 1,
+            most: most.max(1),
+        }
+    }
+
+    /// Fewest units that are of use.
+    pub fn least(self) -> i64 {
+        self.least
+    }
+}
+
 /// What one tenant holds of one resource.
 pub(crate) struct Slot {
     /// Whose it is.
     pub(crate) tenant: Tenant,
+    /// Of what.
+    pub(crate) resource: Resource,
     state: Mutex<State>,
     /// Held while a new lease is asked for, so that one call asks for all.
     pub(crate) flight: Arc<tokio::sync::Mutex<()>>,
@@ -47,7 +96,7 @@ pub(crate) struct Slot {
 #[derive(Default)]
 struct State {
     open: Option<Lease>,
-    /// Size of the next lease; doubles while leases are used up within their life.
+    /// Size of the next lease in grains; doubles while leases are used up within their life.
     size: i64,
 }
 
@@ -64,9 +113,10 @@ struct Lease {
 }
 
 impl Slot {
-    pub fn new(tenant: Tenant) -> Self {
+    pub fn new(tenant: Tenant, resource: Resource) -> Self {
         Self {
             tenant,
+            resource,
             state: Mutex::default(),
             flight: Arc::default(),
         }
@@ -76,17 +126,17 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Up to `most` units of the open lease, if it has any and may still be spent.
-    pub fn take(&self, resource: Resource, most: i64) -> Option<ChargeRow> {
-        self.state().take(resource, most)
+    /// As many units of the open lease as are wanted, in one piece, if it has them and may still be spent.
+    pub fn take(&self, wanted: Wanted) -> Option<ChargeRow> {
+        self.state().take(self.resource, wanted)
     }
 
     /// Takes the open lease away, as its id when no call is under way with it, and says how large the next shall be
-    /// for a call that wants `most` units.
-    pub fn replace(&self, most: i64) -> (Option<Uuid>, i64) {
+    /// for a call that wants `wanted`.
+    pub fn replace(&self, wanted: Wanted) -> (Option<Uuid>, i64) {
         let mut state = self.state();
         let old = state.open.take();
-        let size = state.next_size(old.as_ref(), most);
+        let size = state.next_size(old.as_ref(), grain(self.resource), wanted);
         (old.filter(|old| old.in_flight == 0).map(|old| old.id), size)
     }
 
@@ -106,7 +156,7 @@ impl Slot {
     /// Units that were not committed serve the next call.
     pub fn give_back(&self, lease: Uuid, first: i64, units: i64) {
         if let Some(open) = self.state().open.as_mut().filter(|open| open.id == lease) {
-            open.free.push((first, units));
+            open.give_back(first, units);
         }
     }
 
@@ -139,15 +189,15 @@ impl Slot {
             return None;
         }
         let lease = state.open.take()?;
-        state.size = (lease.next / 2).max(1);
+        state.size = (lease.next / grain(self.resource) / 2).max(1);
         Some(lease.id)
     }
 }
 
 impl State {
-    fn take(&mut self, resource: Resource, most: i64) -> Option<ChargeRow> {
+    fn take(&mut self, resource: Resource, wanted: Wanted) -> Option<ChargeRow> {
         let lease = self.open.as_mut().filter(|lease| Instant::now() < lease.spend_until)?;
-        let (first_unit, units) = lease.take_range(most)?;
+        let (first_unit, units) = lease.take_range(wanted)?;
         lease.in_flight += 1;
         lease.last_taken = Instant::now();
         Some(ChargeRow {
@@ -159,37 +209,56 @@ impl State {
         })
     }
 
-    fn next_size(&mut self, old: Option<&Lease>, most: i64) -> i64 {
-        let used_up = old.is_some_and(|lease| lease.next == lease.amount && Instant::now() < lease.spend_until);
-        self.size = if used_up { self.size * 2 } else { self.size }.clamp(1, LARGEST_LEASE);
-        self.size.max(most).min(LARGEST_LEASE)
+    fn next_size(&mut self, old: Option<&Lease>, grain: i64, wanted: Wanted) -> i64 {
+        let used_up = |lease: &Lease| lease.amount - lease.next < wanted.least && Instant::now() < lease.spend_until;
+        let size = if old.is_some_and(used_up) {
+            self.size * 2
+        } else {
+            self.size
+        };
+        self.size = size.clamp(1, LARGEST_LEASE);
+        let most = wanted.most.min(LARGEST_LEASE * grain);
+        (self.size * grain).max(most).max(wanted.least)
     }
 }
 
 impl Lease {
-    /// Up to `most` units in one piece: the largest of what came back, else fresh ones.
-    fn take_range(&mut self, most: i64) -> Option<(i64, i64)> {
-        if most < 1 {
-            return None;
+    /// What ends where another piece begins becomes one with it; pieces beyond [`MOST_PIECES`] wait for the lease's end.
+    fn give_back(&mut self, mut first: i64, mut units: i64) {
+        self.free.retain(|(other, size)| {
+            let before = other + size == first;
+            if before || first + units == *other {
+                (first, units) = (first.min(*other), units + size);
+                return false;
+            }
+            true
+        });
+        if first + units == self.next {
+            self.next = first;
+        } else if self.free.len() < MOST_PIECES {
+            self.free.push((first, units));
         }
-        let largest = self
-            .free
-            .iter()
-            .enumerate()
-            .max_by_key(|(_, (_, units))| *units)
-            .map(|(place, _)| place);
-        if let Some(place) = largest {
+    }
+
+    /// Units in one piece: of the largest piece that came back, else fresh ones.
+    fn take_range(&mut self, wanted: Wanted) -> Option<(i64, i64)> {
+        let pieces = self.free.iter().enumerate();
+        let largest = pieces.max_by_key(|(_, (_, units))| *units).map(|(place, _)| place);
+        if let Some(place) = largest.filter(|place| self.free[*place].1 >= wanted.least) {
             let (first, units) = self.free.swap_remove(place);
-            let taken = units.min(most);
+            let taken = units.min(wanted.most);
             if units > taken {
                 self.free.push((first + taken, units - taken));
             }
             return Some((first, taken));
         }
-        let taken = (self.amount - self.next).min(most);
+        let taken = (self.amount - self.next).min(wanted.most);
+        if taken < wanted.least {
+            return None;
+        }
         let first = self.next;
         self.next += taken;
-        (taken > 0).then_some((first, taken))
+        Some((first, taken))
     }
 }
 
@@ -200,14 +269,17 @@ mod tests {
     fn slot(amount: i64) -> (Slot, Uuid) {
         let id = Uuid::now_v7();
         #[expect(clippy::disallowed_methods, reason = "units are counted below the verifier")]
-        let slot = Slot::new(Tenant::for_background(onekeel_api::ClientId::new_v7(), "test"));
-        assert_eq!(slot.replace(1), (None, 1), "the first lease is small");
+        let slot = Slot::new(
+            Tenant::for_background(onekeel_api::ClientId::new_v7(), "test"),
+            Resource::Leads,
+        );
+        assert_eq!(slot.replace(Wanted::up_to(1)), (None, 1), "the first lease is small");
         slot.put(id, amount, Instant::now() + Duration::from_secs(60));
         (slot, id)
     }
 
     fn taken(slot: &Slot, most: i64) -> Option<(i64, i64)> {
-        slot.take(Resource::Leads, most).map(|row| (row.first_unit, row.units))
+        slot.take(Wanted::up_to(most)).map(|row| (row.first_unit, row.units))
     }
 
     #[test]
@@ -238,16 +310,20 @@ mod tests {
         taken(&slot, 1);
         assert_eq!(slot.take_idle(Duration::ZERO), None, "a call is under way");
         slot.landed(id);
-        assert_eq!(slot.replace(1), (Some(id), 2));
+        assert_eq!(slot.replace(Wanted::up_to(1)), (Some(id), 2));
         slot.put(id, 2, Instant::now() + Duration::from_secs(60));
         taken(&slot, 2);
         assert_eq!(
-            slot.replace(1),
+            slot.replace(Wanted::up_to(1)),
             (None, 4),
             "a call is under way: its end is not waited for"
         );
         slot.put(id, 4, Instant::now() + Duration::from_secs(60));
-        assert_eq!(slot.replace(500), (Some(id), 500), "a batch asks for what it needs");
+        assert_eq!(
+            slot.replace(Wanted::up_to(500)),
+            (Some(id), 500),
+            "a batch asks for what it needs"
+        );
         slot.put(id, 4, Instant::now() + Duration::from_secs(60));
         assert_eq!(slot.take_idle(Duration::ZERO), Some(id));
     }

@@ -2,7 +2,7 @@
 use std::fmt;
 
 /// Every permission that a method may ask for, as `<resource>.<verb>`.
-pub const PERMISSIONS: [&str; 22] = [
+pub const PERMISSIONS: [&str; 25] = [
     "leads.read",
     "leads.write",
     "leads.delete",
@@ -21,6 +21,9 @@ pub const PERMISSIONS: [&str; 22] = [
     "tenants.write",
     "tenants.context",
     "plans.read",
+    "plans.write",
+    "limits.read",
+    "limits.write",
     "quota.read",
     "quota.assign",
     "quota.reserve",
@@ -51,8 +54,8 @@ const MANAGER: &[&str] = &[
 ];
 /// Also sets up its tenant.
 const ADMIN: &[&str] = &["settings.write"];
-const PLATFORM_VIEWER: &[&str] = &["tenants.read", "settings.read", "plans.read"];
-const PLATFORM_ADMIN: &[&str] = &["tenants.write", "settings.write"];
+const PLATFORM_VIEWER: &[&str] = &["tenants.read", "settings.read", "plans.read", "limits.read"];
+const PLATFORM_ADMIN: &[&str] = &["tenants.write", "settings.write", "plans.write", "limits.write"];
 const SERVICE: &[&str] = &["tenants.context", "quota.assign", "quota.reserve", "quota.allowance"];
 
 /// Which role grants which permissions: the sum of its parts.

@@ -6,6 +6,7 @@ pub(crate) mod service;
 use chrono::{DateTime, Utc};
 use onekeel_api::campaign::{Agent, CreateAgentRequest};
 use onekeel_api::{AgentId, Fault, Violations, structure, timestamp};
+use onekeel_gate::Size;
 use uuid::Uuid;
 
 use crate::channel;
@@ -30,6 +31,14 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
+    /// What the agent counts as in its tenant's storage limit.
+    fn size(&self) -> Size {
+        Size::of_row()
+            .text(&self.name)
+            .text(&self.system_prompt)
+            .json(&self.channel_config)
+    }
+
     fn check(agent: Agent, wrong: &mut Violations) -> Self {
         wrong.text("agent.name", &agent.name, 1..=200);
         wrong.prose("agent.system_prompt", &agent.system_prompt, 0..=20_000);
@@ -120,6 +129,7 @@ pub(crate) struct AgentRow {
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    stored_bytes: i64,
 }
 
 impl From<AgentRow> for Agent {

@@ -6,13 +6,14 @@ use onekeel_api::campaign::{
 };
 use onekeel_api::quota::Resource;
 use onekeel_api::{AgentId, Etag, Fault, PageKey, Update, Violations};
-use onekeel_gate::{ChargeRow, Gate, or_first_result};
+use onekeel_gate::{ChargeRow, Gate, Resized, or_first_result};
 use onekeel_server::Parts;
 use onekeel_store::{Single, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 use tonic::{Request, Response, Status};
 
-use super::{AgentRow, Fields, NewAgent, repo};
+use super::repo::{self, Charges};
+use super::{AgentRow, Fields, NewAgent};
 
 /// Implements AgentService.
 pub(crate) struct Agents {
@@ -32,14 +33,18 @@ impl Agents {
 }
 
 /// Locks the agent, lays the named fields over it, checks the whole and writes it.
-async fn change(tx: &mut TenantTx, update: Update<Agent>) -> Result<AgentRow, Fault> {
+async fn change(
+    tx: &mut TenantTx,
+    update: Update<Agent>,
+    bytes: Option<ChargeRow>,
+) -> Result<Resized<AgentRow>, Fault> {
     let id = AgentId::from(update.id);
     let row = repo::lock(tx, id).await?;
     update.etag.check(row.version)?;
     let mut wrong = Violations::new();
-    let fields = Fields::check(update.over(row.into()), &mut wrong);
+    let fields = Fields::check(update.over(row.clone().into()), &mut wrong);
     wrong.into_result()?;
-    repo::update(tx, id, &fields).await
+    repo::update(tx, &row, &fields, bytes).await
 }
 
 #[tonic::async_trait]
@@ -47,11 +52,15 @@ impl AgentService for Agents {
     async fn create_agent(&self, request: Request<CreateAgentRequest>) -> Result<Response<Agent>, Status> {
         let tenant = Tenant::of(&request)?;
         let new = NewAgent::try_from(request.into_inner())?;
-        let write = async |charge: ChargeRow| {
-            let insert = async |tx: &mut TenantTx| repo::insert(tx, &new, charge).await;
+        let write = async |charges: Charges| {
+            let insert = async |tx: &mut TenantTx| repo::insert(tx, &new, charges).await;
             self.store.run(&tenant, "create_agent", insert).await
         };
-        let created = self.gate.charged(&tenant, Resource::Agents, write).await;
+        let units = [
+            (Resource::Agents, 1),
+            (Resource::StorageBytes, new.fields.size().bytes()),
+        ];
+        let created = self.gate.charged(&tenant, units, write).await;
         let row = or_first_result(created, new.request_id, async |id| {
             let find = async |tx: &mut TenantTx| repo::find_by_request(tx, id).await;
             self.store.run(&tenant, "find_created_agent", find).await
@@ -86,10 +95,11 @@ impl AgentService for Agents {
         let tenant = Tenant::of(&request)?;
         let wish = request.into_inner();
         let update = Update::read("agent", wish.agent, wish.update_mask)?;
-        let change = async |tx: &mut TenantTx| change(tx, update.clone()).await;
-        Ok(Response::new(
-            self.store.run(&tenant, "update_agent", change).await?.into(),
-        ))
+        let write = async |bytes: Option<ChargeRow>| {
+            let change = async |tx: &mut TenantTx| change(tx, update.clone(), bytes).await;
+            self.store.run(&tenant, "update_agent", change).await
+        };
+        Ok(Response::new(self.gate.resized(&tenant, write).await?.into()))
     }
 
     async fn delete_agent(&self, request: Request<DeleteAgentRequest>) -> Result<Response<()>, Status> {
@@ -104,12 +114,13 @@ impl AgentService for Agents {
     async fn undelete_agent(&self, request: Request<UndeleteAgentRequest>) -> Result<Response<Agent>, Status> {
         let tenant = Tenant::of(&request)?;
         let id = AgentId::parse("id", &request.get_ref().id)?;
-        let write = async |charge: ChargeRow| {
-            let undelete = async |tx: &mut TenantTx| repo::undelete(tx, id, charge).await;
+        let size = async |tx: &mut TenantTx| repo::deleted_size(tx, id).await;
+        let size = self.store.run(&tenant, "read_deleted_agent", size).await?;
+        let write = async |charges: Charges| {
+            let undelete = async |tx: &mut TenantTx| repo::undelete(tx, id, charges).await;
             self.store.run(&tenant, "undelete_agent", undelete).await
         };
-        Ok(Response::new(
-            self.gate.charged(&tenant, Resource::Agents, write).await?.into(),
-        ))
+        let units = [(Resource::Agents, 1), (Resource::StorageBytes, size)];
+        Ok(Response::new(self.gate.charged(&tenant, units, write).await?.into()))
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod service;
 use chrono::{DateTime, Utc};
 use onekeel_api::campaign::{Campaign, CampaignStep, CampaignType, CreateCampaignRequest};
 use onekeel_api::{CampaignId, Fault, Violations, timestamp};
+use onekeel_gate::Size;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -33,6 +34,12 @@ struct Step {
 }
 
 impl Fields {
+    /// What the campaign counts as in its tenant's storage limit.
+    fn size(&self) -> Size {
+        let templates = self.steps.iter().map(|step| &step.template);
+        Size::of_row().text(&self.name).text(&self.description).texts(templates)
+    }
+
     fn check(campaign: Campaign, wrong: &mut Violations) -> Self {
         wrong.text("campaign.name", &campaign.name, 1..=200);
         wrong.prose("campaign.description", &campaign.description, 0..=2000);
@@ -126,6 +133,7 @@ pub(crate) struct CampaignRow {
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    stored_bytes: i64,
 }
 
 impl From<CampaignRow> for Campaign {

@@ -6,6 +6,7 @@ pub(crate) mod service;
 use chrono::{DateTime, Utc};
 use onekeel_api::campaign::{AppendMessageRequest, Conversation, Message, Sender, StartConversationRequest};
 use onekeel_api::{ConversationId, Fault, Violations, timestamp};
+use onekeel_gate::Size;
 use uuid::Uuid;
 
 use crate::channel;
@@ -19,6 +20,13 @@ pub(crate) struct NewConversation {
     agent_id: Option<Uuid>,
     channel: i16,
     request_id: Option<Uuid>,
+}
+
+impl NewConversation {
+    /// What a conversation counts as in its tenant's storage limit; its messages count on their own.
+    fn size() -> Size {
+        Size::of_row()
+    }
 }
 
 impl TryFrom<StartConversationRequest> for NewConversation {
@@ -46,6 +54,13 @@ pub(crate) struct NewMessage {
     sender: i16,
     text: String,
     request_id: Option<Uuid>,
+}
+
+impl NewMessage {
+    /// What the message counts as in its tenant's storage limit.
+    fn size(&self) -> Size {
+        Size::of_row().text(&self.text)
+    }
 }
 
 impl TryFrom<AppendMessageRequest> for NewMessage {

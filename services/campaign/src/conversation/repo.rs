@@ -1,5 +1,6 @@
 //! The SQL of conversations and messages.
 use onekeel_api::{ConversationId, Fault, LeadId, Page};
+use onekeel_gate::{ChargeRow, write_charge};
 use onekeel_store::{DbResult, Single, TenantTx};
 use uuid::Uuid;
 
@@ -24,15 +25,19 @@ fn missing(field: &str) -> Fault {
     Fault::not_found().fact("field", field)
 }
 
-/// Writes the conversation; what it names lives, and cannot be deleted before this transaction ends. The row comes
+/// Writes the conversation and its charge; what it names lives, and cannot be deleted before this transaction ends. The row comes
 /// first, so that a retry is known as one also when its lead is gone by now.
-pub(crate) async fn insert(tx: &mut TenantTx, new: &NewConversation) -> Result<ConversationRow, Fault> {
+pub(crate) async fn insert(
+    tx: &mut TenantTx,
+    new: &NewConversation,
+    bytes: ChargeRow,
+) -> Result<ConversationRow, Fault> {
     let (client, name) = (tx.client_id(), tx.name());
     let row = sqlx::query_as!(
         ConversationRow,
         "insert into campaign.conversations (client_id, id, lead_id, campaign_id, agent_id, channel, request_id,
-            created_at, updated_at, updated_by)
-        values ($1, $2, $3, $4, $5, $6, $7, now(), now(), $8)
+            created_at, updated_at, updated_by, stored_bytes)
+        values ($1, $2, $3, $4, $5, $6, $7, now(), now(), $8, $9)
         returning id, lead_id, campaign_id, agent_id, channel, message_count, created_at, updated_at",
         client,
         new.id.uuid(),
@@ -41,10 +46,12 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewConversation) -> Result<C
         new.agent_id,
         new.channel,
         new.request_id,
-        name
+        name,
+        bytes.units
     );
     let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
     hold(tx, new).await?;
+    write_charge(tx, bytes).await?;
     Ok(row)
 }
 
@@ -129,7 +136,7 @@ pub(crate) async fn list_of_lead(tx: &mut TenantTx, lead: LeadId, page: &Page) -
 
 /// Appends a message. The conversation's row is locked from its count on, so that numbers follow without a gap: a
 /// transaction that fails takes its number back.
-pub(crate) async fn append(tx: &mut TenantTx, new: &NewMessage) -> Result<MessageRow, Fault> {
+pub(crate) async fn append(tx: &mut TenantTx, new: &NewMessage, bytes: ChargeRow) -> Result<MessageRow, Fault> {
     let (client, name) = (tx.client_id(), tx.name());
     let sequence = sqlx::query_scalar!(
         "update campaign.conversations set message_count = message_count + 1, updated_at = now(), updated_by = $3
@@ -143,11 +150,11 @@ pub(crate) async fn append(tx: &mut TenantTx, new: &NewMessage) -> Result<Messag
         .await
         .db()?
         .ok_or_else(Fault::not_found)?;
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         MessageRow,
         "insert into campaign.messages (client_id, conversation_id, sequence, sender, text, request_id, created_at,
-            created_by)
-        values ($1, $2, $3, $4, $5, $6, now(), $7)
+            created_by, stored_bytes)
+        values ($1, $2, $3, $4, $5, $6, now(), $7, $8)
         returning conversation_id, sequence, sender, text, created_at",
         client,
         new.conversation_id.uuid(),
@@ -155,11 +162,12 @@ pub(crate) async fn append(tx: &mut TenantTx, new: &NewMessage) -> Result<Messag
         new.sender,
         new.text,
         new.request_id,
-        name
-    )
-    .fetch_one(tx.conn())
-    .await
-    .on_constraint(constraint)
+        name,
+        bytes.units
+    );
+    let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
+    write_charge(tx, bytes).await?;
+    Ok(row)
 }
 
 /// The message that an earlier call with this request id appended.

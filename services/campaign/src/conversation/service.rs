@@ -4,8 +4,9 @@ use onekeel_api::campaign::{
     AppendMessageRequest, Conversation, GetConversationRequest, ListConversationsRequest, ListConversationsResponse,
     ListMessagesRequest, ListMessagesResponse, Message, StartConversationRequest,
 };
+use onekeel_api::quota::Resource;
 use onekeel_api::{ConversationId, Fault, LeadId, PageKey};
-use onekeel_gate::or_first_result;
+use onekeel_gate::{ChargeRow, Gate, or_first_result};
 use onekeel_server::Parts;
 use onekeel_store::{Single, Store, TenantTx};
 use onekeel_tenancy::Tenant;
@@ -16,6 +17,7 @@ use super::{NewConversation, NewMessage, repo};
 /// Implements ConversationService.
 pub(crate) struct Conversations {
     store: Store,
+    gate: Gate,
     page_key: PageKey,
 }
 
@@ -23,6 +25,7 @@ impl Conversations {
     pub fn new(parts: &Parts) -> Self {
         Self {
             store: parts.store.clone(),
+            gate: parts.gate.clone(),
             page_key: parts.page_key.clone(),
         }
     }
@@ -36,8 +39,12 @@ impl ConversationService for Conversations {
     ) -> Result<Response<Conversation>, Status> {
         let tenant = Tenant::of(&request)?;
         let new = NewConversation::try_from(request.into_inner())?;
-        let insert = async |tx: &mut TenantTx| repo::insert(tx, &new).await;
-        let started = self.store.run(&tenant, "start_conversation", insert).await;
+        let write = async |[bytes]: [ChargeRow; 1]| {
+            let insert = async |tx: &mut TenantTx| repo::insert(tx, &new, bytes).await;
+            self.store.run(&tenant, "start_conversation", insert).await
+        };
+        let units = [(Resource::StorageBytes, NewConversation::size().bytes())];
+        let started = self.gate.charged(&tenant, units, write).await;
         let row = or_first_result(started, new.request_id, async |id| {
             let find = async |tx: &mut TenantTx| repo::find_by_request(tx, id).await;
             self.store.run(&tenant, "find_started_conversation", find).await
@@ -79,8 +86,12 @@ impl ConversationService for Conversations {
     async fn append_message(&self, request: Request<AppendMessageRequest>) -> Result<Response<Message>, Status> {
         let tenant = Tenant::of(&request)?;
         let new = NewMessage::try_from(request.into_inner())?;
-        let append = async |tx: &mut TenantTx| repo::append(tx, &new).await;
-        let appended = self.store.run(&tenant, "append_message", append).await;
+        let write = async |[bytes]: [ChargeRow; 1]| {
+            let append = async |tx: &mut TenantTx| repo::append(tx, &new, bytes).await;
+            self.store.run(&tenant, "append_message", append).await
+        };
+        let units = [(Resource::StorageBytes, new.size().bytes())];
+        let appended = self.gate.charged(&tenant, units, write).await;
         let row = or_first_result(appended, new.request_id, async |id| {
             let find = async |tx: &mut TenantTx| repo::find_message(tx, new.conversation_id, id).await;
             self.store.run(&tenant, "find_appended_message", find).await
