@@ -8,9 +8,13 @@ mod leads;
 mod limits;
 mod lists;
 mod operations;
+mod overrides;
 mod readme;
 mod settings;
+mod storage;
 mod tenants;
+mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -53,6 +57,16 @@ fn main() -> ExitCode {
         limits::a_deleted_lead_makes_room_for_another;
         limits::a_plan_below_what_is_in_use_is_refused_with_each_excess;
         limits::the_request_limit_refuses_with_a_time_to_retry;
+        overrides::an_override_counts_until_it_ends;
+        overrides::a_bad_override_is_refused_with_every_field_named;
+        overrides::a_lowered_limit_is_in_force_at_once_and_in_every_replica_within_two_seconds;
+        overrides::a_preview_tells_what_a_change_of_plan_would_mean;
+        overrides::a_published_plan_is_for_those_who_are_given_it_from_then_on;
+        storage::bytes_follow_every_step_of_a_row;
+        storage::a_full_storage_refuses_growth_and_nothing_else;
+        storage::an_import_stops_at_a_full_storage_to_the_row;
+        verify::a_drift_is_found_told_and_mended_once;
+        watch::each_crossing_is_told_once;
         identity::a_call_without_a_good_token_is_refused;
         identity::a_role_does_what_its_permissions_say;
         identity::service_methods_accept_service_tokens_only;

@@ -1,5 +1,6 @@
 //! What survives: races for the last units, dropped calls, killed processes, servers that come back.
 mod cancelled;
+mod caps;
 mod fence;
 mod gone;
 mod killed;
@@ -19,6 +20,10 @@ fn main() -> ExitCode {
         fence::a_retried_reservation_finds_its_leases_again;
         races::sixteen_writers_over_two_processes_get_exactly_the_last_hundred;
         races::importers_and_writers_share_a_limit_to_the_unit;
+        caps::a_plan_lowered_while_a_grant_waits_is_obeyed;
+        caps::two_overrides_at_once_leave_the_newest_one;
+        caps::an_override_that_ends_while_a_grant_waits_counts_no_more;
+        caps::a_downgrade_put_back_over_an_upgrade_restores_nothing_old;
         cancelled::calls_dropped_at_every_moment_leave_nothing_behind;
         gone::without_redis_a_known_tenant_goes_on_within_its_share;
         gone::without_the_authority_reads_go_on_and_creations_are_refused;

@@ -1,6 +1,8 @@
 //! A stack with eyes: the suite as it runs, and a login that sees behind the walls to check what is there.
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use onekeel_api::quota::VerifyUsageRequest;
+use onekeel_api::quota::limit_service_client::LimitServiceClient;
 use onekeel_api::tenant::CreateTenantRequest;
 use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
 use onekeel_api::{ClientId, tenant};
@@ -56,6 +58,27 @@ impl World {
     /// TenantService.
     pub fn tenants(&self) -> anyhow::Result<TenantServiceClient<Channel>> {
         Ok(TenantServiceClient::new(self.stack.channel("tenant", 0)?))
+    }
+
+    /// LimitService
+    pub fn limits(&self) -> anyhow::Result<LimitServiceClient<Channel>> {
+        Ok(LimitServiceClient::new(self.stack.channel("quota", 0)?))
+    }
+
+    /// Every account of a tenant is what its rows say.
+    pub async fn accounts_are_true(&self, id: ClientId) -> anyhow::Result<()> {
+        let wish = VerifyUsageRequest {
+            client_id: id.to_string(),
+        };
+        let checks = self
+            .limits()?
+            .verify_usage(self.as_platform(wish)?)
+            .await?
+            .into_inner()
+            .checks;
+        let off: Vec<_> = checks.iter().filter(|check| check.drift != 0).collect();
+        anyhow::ensure!(!checks.is_empty() && off.is_empty(), "accounts are off: {off:?}");
+        Ok(())
     }
 
     /// Creates a tenant with a slug of its own.

@@ -19,6 +19,7 @@ const WRONG_USAGE: u8 = 2;
   onekeel dev --tls                  the suite on this machine, with tokens and grpcurl lines to copy
   onekeel migrate                    brings the database at DATABASE_URL to the newest schema
   onekeel doctor                     looks at a deployment and says what to do
+  onekeel quota verify --all         holds the accounts of all tenants against their rows
   onekeel permissions                which role may call which method
 
 Data go to standard output, everything else to standard error.
@@ -40,6 +41,7 @@ enum Command {
     Completions(commands::completions::Completions),
     Test(commands::test::Test),
     Prepare(commands::prepare::Prepare),
+    Quota(commands::quota::Quota),
     Docs(commands::docs::Docs),
 }
 
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Doctor(doctor) => return doctor.run().await,
+        Command::Quota(quota) => return quota.run().await,
         Command::Demo(demo) => demo.run().await?,
         Command::Dev(dev) => dev.run().await?,
         Command::Migrate(migrate) => migrate.run().await?,

@@ -10,6 +10,8 @@ pub mod migrate;
 mod output;
 pub mod permissions;
 pub mod prepare;
+pub mod quota;
+mod remote;
 pub mod test;
 pub mod token;
 mod trace;

@@ -1,0 +1,77 @@
+//! Thresholds, told as they are passed.
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use onekeel_api::quota::watch_quota_response::News;
+use onekeel_api::quota::{Resource, WatchQuotaRequest, WatchQuotaResponse};
+use onekeel_tests::{Member, World, lead_named};
+use tonic::Streaming;
+
+const LONGEST: Duration = Duration::from_secs(20);
+
+async fn watch(member: &Member) -> anyhow::Result<Streaming<WatchQuotaResponse>> {
+    let request = member.request(WatchQuotaRequest {});
+    Ok(member.quotas().watch_quota(request).await?.into_inner())
+}
+
+async fn next(stream: &mut Streaming<WatchQuotaResponse>) -> anyhow::Result<News> {
+    let message = tokio::time::timeout(LONGEST, stream.message())
+        .await
+        .context("nothing is told")??;
+    message.context("the stream ended")?.news.context("an empty message")
+}
+
+async fn event(stream: &mut Streaming<WatchQuotaResponse>) -> anyhow::Result<(Resource, i64, i32, i64)> {
+    match next(stream).await? {
+        News::Event(event) => Ok((event.resource(), event.number, event.threshold, event.limit)),
+        News::Quota(quota) => bail!("{quota:?}"),
+    }
+}
+
+pub async fn each_crossing_is_told_once(world: Arc<World>) -> anyhow::Result<()> {
+    let (member, other) = (world.member("enterprise").await?, world.member("enterprise").await?);
+    world.limit(member.id, "leads", 10).await?;
+    world.limit(other.id, "leads", 1).await?;
+    let (mut stream, mut second) = (watch(&member).await?, watch(&member).await?);
+    for stream in [&mut stream, &mut second] {
+        let News::Quota(quota) = next(stream).await? else {
+            bail!("the first message tells how things stand");
+        };
+        ensure!(quota.usages.iter().any(|usage| usage.limit == Some(10)), "{quota:?}");
+    }
+    other.create(lead_named("other")).await?;
+    let mut leads = Vec::new();
+    for number in 0..8 {
+        leads.push(member.create(lead_named(&format!("lead{number}"))).await?);
+    }
+    for stream in [&mut stream, &mut second] {
+        ensure!(
+            event(stream).await? == (Resource::Leads, 1, 80, 10),
+            "80 per cent, of this tenant only"
+        );
+    }
+    for number in 8..10 {
+        member.create(lead_named(&format!("lead{number}"))).await?;
+    }
+    ensure!(event(&mut stream).await? == (Resource::Leads, 2, 100, 10), "full");
+    // Below 80 per cent and above it again is another crossing.
+    for lead in &leads[..3] {
+        member.delete(&lead.id, "").await?;
+    }
+    world.settle(member.id).await?;
+    member.create(lead_named("again")).await?;
+    ensure!(
+        event(&mut stream).await? == (Resource::Leads, 3, 80, 10),
+        "passed again"
+    );
+    world.settle(member.id).await?;
+    let rows: Vec<(i64, i16)> = sqlx::query_as(
+        "select number, threshold from quota.threshold_events where client_id = $1 and resource = 'leads' order by number",
+    )
+    .bind(member.id.uuid())
+    .fetch_all(&world.behind)
+    .await?;
+    ensure!(rows == [(1, 80), (2, 100), (3, 80)], "{rows:?}");
+    Ok(())
+}
