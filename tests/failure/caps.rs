@@ -199,7 +199,7 @@ pub async fn a_downgrade_put_back_over_an_upgrade_restores_nothing_old(world: Ar
         // Too much is in use for the lower plan; the other one may meet it on its way and come again.
         is(down.await??, ErrorReason::PlanBelowUsage)?;
         if let Err(status) = up.await?? {
-            is::<()>(Err(status), ErrorReason::Conflict)?;
+            is::<()>(Err(status), ErrorReason::StateConflict)?;
             world.change_plan(member.id, "enterprise").await??;
         }
         let unlimited = member.quota().await?.limit.is_none();

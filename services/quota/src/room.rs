@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onekeel_api::quota::Resource;
-use onekeel_api::{ClientId, Fault};
+use onekeel_api::{ClientId, Deadline, Fault};
 use onekeel_store::{DbResult, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 use quick_cache::sync::Cache;
@@ -16,6 +16,8 @@ use crate::settle::{fold, settle};
 /// A lease younger than this is left to its holder, or two holders could settle each other's last unit for ever.
 const YOUNG: Duration = Duration::from_millis(40);
 const PAUSE: Duration = Duration::from_millis(4);
+/// A change is in force within two seconds, this included.
+const LONGEST_SETTLING: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 10_000;
 
 /// What is known of one limit.
@@ -69,16 +71,17 @@ impl Rooms {
         Ok(level)
     }
 
-    /// After a cap was lowered: settles the leases of this resource when more is held than it allows. What is in use at
-    /// this moment ends with its transaction, or with its lease.
+    /// After a cap was lowered: settles the leases of this resource while more is held than it allows, young ones too
+    /// once they are no more. What a transaction still holds after [`LONGEST_SETTLING`] ends with its lease.
     pub async fn settle_above(&self, tenant: &Tenant, resource: &str) -> Result<(), Fault> {
         // Requests a minute are no stock; nothing is held of them.
         let Some(resource) = Resource::from_name(resource) else {
             return Ok(());
         };
-        let level = self.level(tenant, resource).await?;
-        if level.reserved > 0 && level.used + level.reserved > level.cap {
-            self.make(tenant, resource).await?;
+        let deadline = Deadline::after(LONGEST_SETTLING);
+        let mut level = self.level(tenant, resource).await?;
+        while level.reserved > 0 && level.used + level.reserved > level.cap && !deadline.remaining().is_zero() {
+            level = self.make(tenant, resource).await?;
         }
         Ok(())
     }
