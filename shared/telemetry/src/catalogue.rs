@@ -101,6 +101,8 @@ pub const CATALOGUE: &[Area] = &[
         metric("onekeel_quota_sweep_failures_total", Counter, "", "Tenants that could not be swept in a round."),
         metric("onekeel_quota_fold_failures_total", Counter, "", "Failures to fold what deleted rows gave back; more than a few need a person."),
         metric("onekeel_quota_overspent_leases_total", Counter, "", "Leases with more charges than units; must stay 0."),
+        metric("onekeel_quota_drifts_total", Counter, "resource", "Accounts that a verification found to differ from the rows; must stay 0."),
+        metric("onekeel_quota_watch_seconds", Histogram, "", "How long a look of a watch at the thresholds took."),
         metric("onekeel_allowance_grants_total", Counter, "outcome", "Slices of request allowance by what became of the wish: `granted` or `refused`."),
         metric("onekeel_allowance_granted_requests_total", Counter, "", "Requests in the slices that were granted."),
         metric("onekeel_allowance_store_failures_total", Counter, "", "Slices that could not be counted because Redis did not answer."),
