@@ -11,6 +11,7 @@ pub fn request(method: &str) -> Option<Value> {
         "campaign.v1.AgentService" => of_agents(method),
         "campaign.v1.ConversationService" => of_conversations(method),
         "quota.v1.QuotaService" => of_quota(method),
+        "quota.v1.UsageService" => of_usage(method),
         _ => None,
     }
 }
@@ -88,6 +89,13 @@ fn of_quota(method: &str) -> Option<Value> {
         "Reserve" => json!({"items": [{"resource": "RESOURCE_LEADS", "min": 1, "max": 1}]}),
         "ReleaseReservation" => json!({"id": "$lease"}),
         "AcquireAllowance" => json!({"want": 1, "least": 1}),
+        _ => return None,
+    })
+}
+
+fn of_usage(method: &str) -> Option<Value> {
+    Some(match method {
+        "GetUsageReport" => json!({"client_id": "$tenant", "start_date": "2026-01-01", "end_date": "2026-12-31"}),
         _ => return None,
     })
 }

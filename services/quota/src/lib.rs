@@ -5,6 +5,7 @@ mod assign;
 mod caps;
 mod catalogue;
 mod lease;
+mod report;
 mod reserve;
 mod room;
 mod service;
@@ -15,6 +16,7 @@ mod usage;
 use std::sync::Arc;
 
 use onekeel_api::quota::quota_service_server::QuotaServiceServer;
+use onekeel_api::quota::usage_service_server::UsageServiceServer;
 use onekeel_server::{Parts, Routed};
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::service::Routes;
@@ -25,6 +27,9 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let sweeper = service.sweeper();
     let quota = QuotaServiceServer::from_arc(service);
     let quota = quota.accept_compressed(Gzip).send_compressed(Gzip);
-    Ok(Routed::new(Routes::new(quota), vec!["onekeel.quota.v1.QuotaService"])
-        .with_task("quota.sweep", move || sweeper.clone().run()))
+    let usage = UsageServiceServer::new(report::Reports::new(parts));
+    let usage = usage.accept_compressed(Gzip).send_compressed(Gzip);
+    let names = vec!["onekeel.quota.v1.QuotaService", "onekeel.quota.v1.UsageService"];
+    let routes = Routes::new(quota).add_service(usage);
+    Ok(Routed::new(routes, names).with_task("quota.sweep", move || sweeper.clone().run()))
 }

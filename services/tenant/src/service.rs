@@ -198,13 +198,7 @@ impl TenantService for Tenants {
     }
 }
 
-/// The tenant that a caller may name: an operator any one; a tenant's user its own, or nothing, and every other id,
-/// there or not, gets the same answer.
+/// The tenant that a caller may name, see [`Caller::acting_for`].
 fn named(caller: &Caller, field: &str, id: &str) -> Result<Tenant, Fault> {
-    match caller {
-        Caller::Platform(platform) => Ok(platform.act_for(ClientId::parse(field, id)?)),
-        Caller::Tenant(own) if id.is_empty() || ClientId::parse(field, id)? == own.id() => Ok(own.clone()),
-        Caller::Tenant(_) => Err(Fault::not_found()),
-        Caller::Service(_) => Err(Fault::permission_denied()),
-    }
+    caller.acting_for(field, id)
 }

@@ -151,6 +151,17 @@ impl Caller {
         }
     }
 
+    /// The tenant that a request names in `field`: an operator names any one; a tenant's user its own, or nothing, and
+    /// every other id, there or not, gets the same answer.
+    pub fn acting_for(&self, field: &str, id: &str) -> Result<Tenant, Fault> {
+        match self {
+            Self::Platform(platform) => Ok(platform.act_for(ClientId::parse(field, id)?)),
+            Self::Tenant(own) if id.is_empty() || ClientId::parse(field, id)? == own.id() => Ok(own.clone()),
+            Self::Tenant(_) => Err(Fault::not_found()),
+            Self::Service(_) => Err(Fault::permission_denied()),
+        }
+    }
+
     /// The audience that the caller belongs to.
     pub fn audience(&self) -> Audience {
         match self {

@@ -2,7 +2,7 @@
 use std::fmt;
 
 /// Every permission that a method may ask for, as `<resource>.<verb>`.
-pub const PERMISSIONS: [&str; 22] = [
+pub const PERMISSIONS: [&str; 23] = [
     "leads.read",
     "leads.write",
     "leads.delete",
@@ -25,6 +25,7 @@ pub const PERMISSIONS: [&str; 22] = [
     "quota.assign",
     "quota.reserve",
     "quota.allowance",
+    "usage.read",
 ];
 
 /// Reads.
@@ -50,8 +51,8 @@ const MANAGER: &[&str] = &[
     "agents.delete",
 ];
 /// Also sets up its tenant.
-const ADMIN: &[&str] = &["settings.write"];
-const PLATFORM_VIEWER: &[&str] = &["tenants.read", "settings.read", "plans.read"];
+const ADMIN: &[&str] = &["settings.write", "usage.read"];
+const PLATFORM_VIEWER: &[&str] = &["tenants.read", "settings.read", "plans.read", "usage.read"];
 const PLATFORM_ADMIN: &[&str] = &["tenants.write", "settings.write"];
 const SERVICE: &[&str] = &["tenants.context", "quota.assign", "quota.reserve", "quota.allowance"];
 
