@@ -20,6 +20,7 @@ const WRONG_USAGE: u8 = 2;
   onekeel migrate                    brings the database at DATABASE_URL to the newest schema
   onekeel doctor                     looks at a deployment and says what to do
   onekeel permissions                which role may call which method
+  onekeel usage --help               what a tenant used, and what it costs
 
 Data go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong usage."
@@ -37,6 +38,7 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     Permissions(commands::permissions::Permissions),
     Token(commands::token::Token),
+    Usage(commands::usage::Usage),
     Completions(commands::completions::Completions),
     Test(commands::test::Test),
     Prepare(commands::prepare::Prepare),
@@ -73,6 +75,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(migrate) => migrate.run().await?,
         Command::Permissions(permissions) => permissions.run()?,
         Command::Token(token) => token.run()?,
+        Command::Usage(usage) => usage.run().await?,
         Command::Completions(completions) => completions.run(Onekeel::command()),
         Command::Test(test) => test.run().await?,
         Command::Prepare(prepare) => prepare.run().await?,

@@ -13,6 +13,7 @@ pub mod prepare;
 pub mod test;
 pub mod token;
 mod trace;
+pub mod usage;
 
 pub use output::{WrongUsage, print_json};
 
