@@ -13,6 +13,7 @@ mod readme;
 mod settings;
 mod storage;
 mod tenants;
+mod usage;
 mod verify;
 mod watch;
 
@@ -81,6 +82,13 @@ fn main() -> ExitCode {
         operations::a_given_server_keeps_the_passwords_of_its_logins;
         operations::the_demo_keeps_its_promises;
         readme::the_readmes_tour_works_literally with grpcurl;
+        usage::calls_are_counted_exactly_and_cost_what_the_prices_say;
+        usage::a_tenant_sees_its_own_use_and_nobody_elses;
+        usage::a_period_that_is_none_is_refused_with_the_field_named;
+        usage::a_server_that_ends_in_order_loses_no_use;
+        usage::a_killed_server_loses_at_most_the_last_seconds;
+        usage::use_waits_for_a_database_that_is_away;
+        usage::the_command_prints_columns_json_and_csv;
         commands::permissions_name_every_method_once;
         commands::completions_are_a_script_that_bash_reads;
         commands::data_are_printed_as_json;

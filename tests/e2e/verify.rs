@@ -39,8 +39,8 @@ pub async fn a_drift_is_found_told_and_mended_once(world: Arc<World>) -> anyhow:
             .args(scope)
             .env("ONEKEEL_TOKEN", world.stack.token(None, Role::PlatformViewer)?);
         command
-            .env("QUOTA_URL", format!("http://{quota}"))
-            .env("TENANT_URL", format!("http://{tenant}"));
+            .env("QUOTA_ADDR", format!("http://{quota}"))
+            .env("TENANT_ADDR", format!("http://{tenant}"));
         Ok(command)
     };
     let Ran { code, out, err } = run(&mut verify(&["--all"])?).await?;

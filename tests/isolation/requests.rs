@@ -12,6 +12,7 @@ pub fn request(method: &str) -> Option<Value> {
         "campaign.v1.ConversationService" => of_conversations(method),
         "quota.v1.QuotaService" => of_quota(method),
         "quota.v1.LimitService" => of_limits(method),
+        "quota.v1.UsageService" => of_usage(method),
         _ => None,
     }
 }
@@ -107,6 +108,13 @@ fn of_limits(method: &str) -> Option<Value> {
         "EndOverrides" => json!({"client_id": "$tenant", "resource": "leads"}),
         "ListOverrides" | "VerifyUsage" => json!({"client_id": "$tenant"}),
         "ReconcileUsage" => json!({"client_id": "$tenant", "reason": "a drill"}),
+        _ => return None,
+    })
+}
+
+fn of_usage(method: &str) -> Option<Value> {
+    Some(match method {
+        "GetUsageReport" => json!({"client_id": "$tenant", "start_date": "2026-01-01", "end_date": "2026-12-31"}),
         _ => return None,
     })
 }

@@ -3,8 +3,15 @@ use anyhow::Context;
 use onekeel_api::ClientId;
 use onekeel_tests::World;
 
-/// Tables in which leases come and go by themselves; what they add up to is looked at instead.
-const LEDGER: [&str; 4] = ["quota.usage", "quota.reservations", "quota.charges", "quota.releases"];
+/// Tables in which leases come and go by themselves; what they add up to is looked at instead. What servers counted is
+/// written down some time after the call, and by themselves as well.
+const LEDGER: [&str; 5] = [
+    "quota.usage",
+    "quota.reservations",
+    "quota.charges",
+    "quota.releases",
+    "quota.usage_days",
+];
 
 /// A digest of every row that belongs to the tenant, and of the units that it uses.
 pub async fn digest(world: &World, client: ClientId) -> anyhow::Result<Vec<(String, Option<String>)>> {

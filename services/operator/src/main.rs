@@ -21,6 +21,7 @@ const WRONG_USAGE: u8 = 2;
   onekeel doctor                     looks at a deployment and says what to do
   onekeel quota verify --all         holds the accounts of all tenants against their rows
   onekeel permissions                which role may call which method
+  onekeel usage --help               what a tenant used, and what it costs
 
 Data go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong usage."
@@ -38,6 +39,7 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     Permissions(commands::permissions::Permissions),
     Token(commands::token::Token),
+    Usage(commands::usage::Usage),
     Completions(commands::completions::Completions),
     Test(commands::test::Test),
     Prepare(commands::prepare::Prepare),
@@ -76,6 +78,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(migrate) => migrate.run().await?,
         Command::Permissions(permissions) => permissions.run()?,
         Command::Token(token) => token.run()?,
+        Command::Usage(usage) => usage.run().await?,
         Command::Completions(completions) => completions.run(Onekeel::command()),
         Command::Test(test) => test.run().await?,
         Command::Prepare(prepare) => prepare.run().await?,

@@ -6,6 +6,7 @@ mod caps;
 mod catalogue;
 mod lease;
 mod limits;
+mod report;
 mod reserve;
 mod room;
 mod service;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use onekeel_api::quota::limit_service_server::LimitServiceServer;
 use onekeel_api::quota::quota_service_server::QuotaServiceServer;
+use onekeel_api::quota::usage_service_server::UsageServiceServer;
 use onekeel_server::{Parts, Routed};
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::service::Routes;
@@ -30,7 +32,13 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let limits = limits.accept_compressed(Gzip).send_compressed(Gzip);
     let quota = QuotaServiceServer::from_arc(service);
     let quota = quota.accept_compressed(Gzip).send_compressed(Gzip);
-    let names = vec!["onekeel.quota.v1.QuotaService", "onekeel.quota.v1.LimitService"];
-    Ok(Routed::new(Routes::new(quota).add_service(limits), names)
-        .with_task("quota.sweep", move || sweeper.clone().run()))
+    let usage = UsageServiceServer::new(report::Reports::new(parts));
+    let usage = usage.accept_compressed(Gzip).send_compressed(Gzip);
+    let names = vec![
+        "onekeel.quota.v1.QuotaService",
+        "onekeel.quota.v1.LimitService",
+        "onekeel.quota.v1.UsageService",
+    ];
+    let routes = Routes::new(quota).add_service(limits).add_service(usage);
+    Ok(Routed::new(routes, names).with_task("quota.sweep", move || sweeper.clone().run()))
 }

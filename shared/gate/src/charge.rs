@@ -2,7 +2,8 @@
 use std::sync::Arc;
 
 use crate::units::{ChargeRow, Slot};
-use onekeel_api::{ErrorReason, Fault};
+use onekeel_api::quota::Resource;
+use onekeel_api::{ErrorReason, Fault, Meter};
 
 /// Units that nobody else spends meanwhile. Say how it ended:
 ///
@@ -26,14 +27,24 @@ impl Charge {
     }
 
     /// All units were committed.
-    pub fn spent(self) {}
+    pub fn spent(self) {
+        self.note_rows(self.row.units);
+    }
 
     /// The first `units` were committed, the others serve the next call.
     pub fn spent_only(self, units: i64) {
+        self.note_rows(units);
         let surplus = self.row.units - units;
         if surplus > 0 {
             self.slot
                 .give_back(self.row.lease_id, self.row.first_unit + units, surplus);
+        }
+    }
+
+    /// A unit is a row, but for bytes.
+    fn note_rows(&self, units: i64) {
+        if self.row.resource != Resource::StorageBytes {
+            Meter::note_rows(u64::try_from(units).unwrap_or_default());
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::metering::{Ledger, Writer};
 use crate::observe::current_call;
 use crate::outgoing::peer;
 use crate::stack::{Stack, outside};
@@ -68,9 +69,11 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
         metrics_tenants: config.metrics_tenants.into(),
     });
     let telemetry = telemetry.map_err(anyhow::Error::from_boxed).context("telemetry")?;
-    let admission = (policies, verifier);
+    let writer = Writer::start(name, parts.store.clone());
+    let admission = (policies, verifier, writer.ledger());
     let served = serve(name, &config, &parts, routed, admission, identity, telemetry.clone()).await;
     parts.gate.close().await;
+    writer.finish().await;
     parts.store.close().await;
     tracing::info!(service = name, "ended");
     tokio::task::spawn_blocking(|| telemetry.flush()).await?;
@@ -122,7 +125,7 @@ async fn serve(
     config: &Config,
     parts: &Parts,
     routed: Routed,
-    (policies, verifier): (Arc<Policies>, Arc<Verifier>),
+    (policies, verifier, ledger): (Arc<Policies>, Arc<Verifier>, Arc<Ledger>),
     identity: Option<Watched<Identity>>,
     telemetry: Telemetry,
 ) -> anyhow::Result<()> {
@@ -137,6 +140,7 @@ async fn serve(
         policies,
         verifier,
         gate: parts.gate.clone(),
+        ledger,
         telemetry,
         sample_ratio: config.trace_sample_ratio,
         max_calls: config.max_calls,

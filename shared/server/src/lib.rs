@@ -9,6 +9,7 @@ mod config;
 mod contract;
 mod ended;
 mod health;
+mod metering;
 mod observe;
 mod outgoing;
 mod parts;

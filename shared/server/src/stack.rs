@@ -13,6 +13,7 @@ use tower::ServiceBuilder;
 
 use crate::bound::BoundLayer;
 use crate::contract::ContractLayer;
+use crate::metering::{Ledger, MeteringLayer};
 use crate::observe::ObserveLayer;
 
 /// What the layers need.
@@ -20,6 +21,7 @@ pub(crate) struct Stack {
     pub policies: Arc<Policies>,
     pub verifier: Arc<Verifier>,
     pub gate: Gate,
+    pub ledger: Arc<Ledger>,
     pub telemetry: Telemetry,
     pub sample_ratio: f64,
     pub max_calls: u32,
@@ -39,6 +41,8 @@ impl Stack {
             })
             // Who calls, and is it a method for such callers? Leaves a Caller and the method's policy.
             .layer(AuthLayer::new(self.verifier, self.policies))
+            // On whose bill the rest goes: also what is refused from here on.
+            .layer(MeteringLayer(self.ledger))
             // State, permission, allowance: needs both. Last, so that a stranger spends nobody's allowance.
             .layer(AdmissionLayer::new(self.gate))
             // Next to the handlers, whose framework refuses messages that no handler sees.

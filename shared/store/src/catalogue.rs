@@ -9,10 +9,12 @@ use crate::{DbResult, Store};
 pub const SCHEMAS: [&str; 5] = ["onekeel", "tenant", "lead", "campaign", "quota"];
 
 /// The reviewed list of tables that belong to no tenant: catalogues and directories.
-pub const UNSCOPED_TABLES: [&str; 6] = [
+pub const UNSCOPED_TABLES: [&str; 8] = [
     "quota.directory",
     "quota.plan_limits",
     "quota.plans",
+    "quota.price_lists",
+    "quota.prices",
     "tenant.creations",
     "tenant.slugs",
     "tenant.unsettled",

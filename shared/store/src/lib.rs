@@ -13,6 +13,7 @@ mod run;
 mod statement;
 mod summary;
 mod tx;
+mod usage;
 
 pub use catalogue::{SCHEMAS, UNSCOPED_TABLES, WallError};
 pub use directory::Directory;
@@ -20,3 +21,4 @@ pub use error::DbResult;
 pub use open::{Store, StoreConfig};
 pub use statement::Statement;
 pub use tx::{Single, TenantTx};
+pub use usage::UsedInDay;

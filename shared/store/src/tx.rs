@@ -1,7 +1,7 @@
 //! A transaction that belongs to one tenant and cannot outlive its call.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use onekeel_api::{ClientId, Deadline, Fault};
+use onekeel_api::{ClientId, Deadline, Fault, Meter};
 use onekeel_tenancy::Tenant;
 #[expect(
     clippy::disallowed_types,
@@ -19,6 +19,15 @@ use crate::statement::{Recording, Statement, mark};
 
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(2);
 
+/// The time in which a call holds a connection; what it waits for one is not the tenant's fault.
+struct Held(Instant);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        Meter::note_database(self.0.elapsed());
+    }
+}
+
 /// An open transaction in which only one tenant's rows exist.
 ///
 /// It owns its connection: sqlx 0.9's own `begin` is not cancel-safe (transact-rs/sqlx #4385), and a call that is
@@ -29,6 +38,7 @@ pub struct TenantTx {
     client: ClientId,
     name: &'static str,
     recording: Recording,
+    _held: Held,
 }
 
 impl TenantTx {
@@ -44,6 +54,7 @@ impl TenantTx {
                 client: tenant.id(),
                 name,
                 recording: recording.clone(),
+                _held: Held(Instant::now()),
             };
             let milliseconds = Deadline::remaining_or(LONGEST_STATEMENT).as_millis().max(1);
             // The only SQL in the suite that is put together at run time; it holds a number and a parsed UUID.
@@ -159,6 +170,7 @@ pub struct Single {
     connection: PoolConnection<Postgres>,
     client: Uuid,
     recording: Recording,
+    _held: Held,
 }
 
 impl Single {
@@ -167,6 +179,7 @@ impl Single {
             connection: store.acquire().await?,
             client,
             recording: Recording::of(&store.pool),
+            _held: Held(Instant::now()),
         })
     }
 

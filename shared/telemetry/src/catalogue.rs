@@ -108,6 +108,11 @@ pub const CATALOGUE: &[Area] = &[
         metric("onekeel_allowance_store_failures_total", Counter, "", "Slices that could not be counted because Redis did not answer."),
         metric("onekeel_allowance_fallbacks_total", Counter, "", "Calls counted by this process alone, because QuotaService or Redis was away."),
     ] },
+    Area { name: "Usage", metrics: &[
+        metric("onekeel_usage_early_rounds_total", Counter, "", "Rounds that wrote down what tenants used before it was time, because so many tenants called."),
+        metric("onekeel_usage_write_failures_total", Counter, "", "Failures to write down what a tenant used; the next round tries again."),
+        metric("onekeel_usage_lost_requests_total", Counter, "reason", "Requests that are in no usage report: too many tenants at once while the database was away (`CROWDED`), an outcome that nobody knows (`UNKNOWN_COMMIT`), a tenant that is not there (`NO_TENANT`), no database at the end (`SHUTDOWN`)."),
+    ] },
     Area { name: "Caches", metrics: &[
         metric("onekeel_token_cache_total", Counter, "outcome", "Tokens found verified (`hit`) or verified afresh (`miss`)."),
         metric("onekeel_tenant_context_cache_total", Counter, "outcome", "Tenants whose state was known (`hit`) or asked for (`miss`)."),

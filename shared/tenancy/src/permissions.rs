@@ -2,7 +2,7 @@
 use std::fmt;
 
 /// Every permission that a method may ask for, as `<resource>.<verb>`.
-pub const PERMISSIONS: [&str; 25] = [
+pub const PERMISSIONS: [&str; 26] = [
     "leads.read",
     "leads.write",
     "leads.delete",
@@ -28,6 +28,7 @@ pub const PERMISSIONS: [&str; 25] = [
     "quota.assign",
     "quota.reserve",
     "quota.allowance",
+    "usage.read",
 ];
 
 /// Reads.
@@ -53,8 +54,14 @@ const MANAGER: &[&str] = &[
     "agents.delete",
 ];
 /// Also sets up its tenant.
-const ADMIN: &[&str] = &["settings.write"];
-const PLATFORM_VIEWER: &[&str] = &["tenants.read", "settings.read", "plans.read", "limits.read"];
+const ADMIN: &[&str] = &["settings.write", "usage.read"];
+const PLATFORM_VIEWER: &[&str] = &[
+    "tenants.read",
+    "settings.read",
+    "plans.read",
+    "limits.read",
+    "usage.read",
+];
 const PLATFORM_ADMIN: &[&str] = &["tenants.write", "settings.write", "plans.write", "limits.write"];
 const SERVICE: &[&str] = &["tenants.context", "quota.assign", "quota.reserve", "quota.allowance"];
 

@@ -15,6 +15,7 @@ mod remote;
 pub mod test;
 pub mod token;
 mod trace;
+pub mod usage;
 
 pub use output::{WrongUsage, print_json};
 

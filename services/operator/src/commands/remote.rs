@@ -29,8 +29,8 @@ pub struct Remote {
 impl Remote {
     /// A channel to the server at `address`, which the option `name` gave; it connects with the first call.
     pub fn channel(&self, name: &str, address: &str) -> anyhow::Result<Channel> {
-        let uri: Option<Uri> = address.parse().ok();
-        let scheme = uri.as_ref().and_then(|uri| uri.scheme_str());
+        let uri: Option<Uri> = address.parse().ok().filter(|uri: &Uri| uri.port_u16().is_some());
+        let scheme = uri.as_ref().and_then(Uri::scheme_str);
         let trusted = match scheme {
             Some("http") => None,
             Some("https") => {

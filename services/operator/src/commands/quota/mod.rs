@@ -12,7 +12,7 @@ use super::remote::Remote;
 /// Holds the accounts of a running deployment against the rows, and mends them.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  export ONEKEEL_TOKEN_FILE=token QUOTA_URL=http://quota:50051 TENANT_URL=http://tenant:50051
+  export ONEKEEL_TOKEN_FILE=token QUOTA_ADDR=http://quota:50051 TENANT_ADDR=http://tenant:50051
   onekeel quota verify --all
   onekeel quota verify --client 01a20b12-80ab-7463-a015-80e1156cec5e --json
   onekeel quota reconcile --client 01a20b12-80ab-7463-a015-80e1156cec5e --reason 'restored from a backup'
@@ -46,7 +46,7 @@ struct Reconcile {
 #[derive(Args)]
 struct QuotaServer {
     /// QuotaService, as `http://host:port` or `https://host:port`.
-    #[arg(long, env = "QUOTA_URL", value_name = "URL")]
+    #[arg(long, env = "QUOTA_ADDR", value_name = "URL")]
     quota: String,
     #[command(flatten)]
     remote: Remote,

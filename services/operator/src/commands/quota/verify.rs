@@ -25,7 +25,7 @@ pub struct Verify {
     #[arg(long, value_name = "UUID")]
     client: Option<String>,
     /// TenantService, for --all; as `http://host:port` or `https://host:port`.
-    #[arg(long, env = "TENANT_URL", value_name = "URL")]
+    #[arg(long, env = "TENANT_ADDR", value_name = "URL")]
     tenant: Option<String>,
     /// Shows the accounts without a drift too.
     #[arg(long)]
@@ -89,7 +89,7 @@ impl Verify {
     /// The ids of all tenants, page by page.
     async fn list(&self) -> anyhow::Result<Vec<String>> {
         let address = self.tenant.as_ref();
-        let address = address.ok_or_else(|| WrongUsage("--all needs --tenant or TENANT_URL".to_owned()))?;
+        let address = address.ok_or_else(|| WrongUsage("--all needs --tenant or TENANT_ADDR".to_owned()))?;
         let remote = &self.quota.remote;
         let mut tenants: TenantServiceClient<Channel> = TenantServiceClient::new(remote.channel("--tenant", address)?);
         let (mut ids, mut page_token) = (Vec::new(), String::new());

@@ -1,0 +1,140 @@
+//! Writes down what was counted: every few seconds, early when there is much, and once more when the server ends.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use onekeel_api::{ErrorReason, Fault};
+use onekeel_store::Store;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Ledger;
+use super::ledger::Due;
+use crate::Round;
+
+/// Name of the work below in metrics.
+const TASK: &str = "server.usage";
+/// What a crash may lose.
+const ROUND: Duration = Duration::from_secs(5);
+/// Few, so that calls find connections.
+const AT_ONCE: usize = 2;
+/// How long a server that ends tries to write down the rest.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(8);
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// The running work.
+pub(crate) struct Writer {
+    ledger: Arc<Ledger>,
+    stop: oneshot::Sender<()>,
+    work: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts it for the server `service`.
+    pub fn start(service: &'static str, store: Store) -> Self {
+        let ledger = Arc::new(Ledger::new());
+        let (stop, stopped) = oneshot::channel();
+        let rounds = Rounds {
+            ledger: ledger.clone(),
+            store,
+            service,
+        };
+        let work = tokio::spawn(rounds.run(stopped));
+        Self { ledger, stop, work }
+    }
+
+    /// Where calls are counted.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        self.ledger.clone()
+    }
+
+    /// Writes down the rest and ends. Call it when no call is left and the store is still open.
+    pub async fn finish(self) {
+        drop(self.stop);
+        if let Err(error) = self.work.await {
+            tracing::error!(%error, "what tenants used last was not written down");
+        }
+    }
+}
+
+struct Rounds {
+    ledger: Arc<Ledger>,
+    store: Store,
+    service: &'static str,
+}
+
+impl Rounds {
+    async fn run(self, mut stopped: oneshot::Receiver<()>) {
+        let mut round = tokio::time::interval(ROUND);
+        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut stopped => break,
+                _ = round.tick() => {}
+                () = self.ledger.crowded() => metrics::counter!("onekeel_usage_early_rounds_total").increment(1),
+            }
+            let began = Round::begin(TASK);
+            began.end(self.write_all().await);
+        }
+        let deadline = Instant::now() + LONGEST_FAREWELL;
+        while !self.write_all().await {
+            if Instant::now() + AGAIN_AFTER > deadline {
+                let requests = self.ledger.take().iter().map(Due::requests).sum();
+                lose("SHUTDOWN", requests);
+                return;
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// Whether everything was written. Once the database does not answer, the rest waits for the next round.
+    async fn write_all(&self) -> bool {
+        let well = AtomicBool::new(true);
+        let write = async |due: Due| {
+            if !well.load(Ordering::Relaxed) || !self.write(&due).await {
+                self.ledger.give_back(&due);
+                well.store(false, Ordering::Relaxed);
+            }
+        };
+        let due = futures_util::stream::iter(self.ledger.take());
+        due.for_each_concurrent(AT_ONCE, write).await;
+        lose("CROWDED", self.ledger.take_lost().requests);
+        well.into_inner()
+    }
+
+    /// Whether nothing is left to write for this tenant.
+    async fn write(&self, due: &Due) -> bool {
+        match self.store.add_usage(&due.tenant, self.service, &due.days).await {
+            Ok(true) => true,
+            Ok(false) => {
+                lose("NO_TENANT", due.requests());
+                true
+            }
+            // Written or not; to write it again could put it on the tenant's bill twice.
+            Err(fault) if is_unknown(&fault) => {
+                lose("UNKNOWN_COMMIT", due.requests());
+                true
+            }
+            Err(fault) => {
+                metrics::counter!("onekeel_usage_write_failures_total").increment(1);
+                tracing::warn!(%fault, "what tenants used could not be written down and is tried again");
+                false
+            }
+        }
+    }
+}
+
+fn is_unknown(fault: &Fault) -> bool {
+    fault.is_commit_unknown() || fault.reason() == ErrorReason::DeadlineExceeded
+}
+
+/// Says that requests are on nobody's bill.
+fn lose(why: &'static str, requests: u64) {
+    if requests > 0 {
+        metrics::counter!("onekeel_usage_lost_requests_total", "reason" => why).increment(requests);
+        tracing::warn!(error.reason = why, requests, "requests are in no usage report");
+    }
+}
