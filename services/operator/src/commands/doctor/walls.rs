@@ -5,11 +5,14 @@ use sqlx::{PgConnection, Row};
 
 use super::findings::{Findings, listed};
 
-/// What a service may do outside of its own schema: know its tenant, and charge.
-const ABROAD: [(&str, &str); 3] = [
+/// What a service may do outside of its own schema: know its tenant, charge, and add what its tenant used.
+const ABROAD: [(&str, &str); 6] = [
     ("tenant.clients", "SELECT"),
     ("quota.charges", "INSERT"),
     ("quota.releases", "INSERT"),
+    ("quota.usage_days", "INSERT"),
+    ("quota.usage_days", "SELECT"),
+    ("quota.usage_days", "UPDATE"),
 ];
 
 /// The policy of every table, by the same check that servers make before they listen.
@@ -73,7 +76,7 @@ pub async fn rights(findings: &mut Findings, connection: &mut PgConnection) -> R
     if excess.is_empty() {
         findings.ok(
             name,
-            "each login has rights on its own schema, and may know its tenant and charge",
+            "each login has rights on its own schema, and may know its tenant, charge and count its use",
         );
     } else {
         findings.failure(name, format!("too many: {}", listed(&excess, "")), "revoke them");
