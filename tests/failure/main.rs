@@ -2,6 +2,7 @@
 mod cancelled;
 mod fence;
 mod gone;
+mod holder;
 mod killed;
 mod load;
 mod races;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         fence::the_database_refuses_what_a_lease_does_not_cover;
         fence::a_retried_reservation_finds_its_leases_again;
         races::sixteen_writers_over_two_processes_get_exactly_the_last_hundred;
+        races::a_busy_lease_does_not_keep_others_from_the_last_units;
         races::importers_and_writers_share_a_limit_to_the_unit;
         cancelled::calls_dropped_at_every_moment_leave_nothing_behind;
         gone::without_redis_a_known_tenant_goes_on_within_its_share;
