@@ -7,6 +7,7 @@ mod killed;
 mod load;
 mod races;
 mod restart;
+mod storm;
 mod watch;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         gone::without_the_authority_reads_go_on_and_creations_are_refused;
         killed::an_import_survives_the_kill_of_every_server;
         restart::postgres_ends_under_load_and_nothing_acknowledged_is_lost;
+        storm::no_limit_is_exceeded_and_nothing_is_lost_in_a_storm;
         restart::redis_ends_under_load_and_readiness_does_not_fall;
     ];
     run_suite(&Plan::default().with("lead", 2).with("quota", 2), tests)
