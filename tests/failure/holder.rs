@@ -7,6 +7,7 @@ use onekeel_api::quota::quota_service_client::QuotaServiceClient;
 use onekeel_api::quota::{Lease, ReleaseReservationRequest, ReserveItem, ReserveRequest, Resource};
 use onekeel_operator::stack::Stack;
 use onekeel_tenancy::{Signer, Tenant};
+use onekeel_tests::World;
 use sqlx::{Connection, PgConnection};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -51,6 +52,19 @@ impl Voice {
         let wish = self.request(client, ReleaseReservationRequest { id: lease.to_string() })?;
         Ok(self.quota.clone().release_reservation(wish).await?.into_inner().charged)
     }
+}
+
+/// Ends every lease of a tenant that no transaction uses, and does not wait for the time when they end by themselves.
+pub async fn end_leases(world: &World, client: ClientId) -> anyhow::Result<()> {
+    let leases: Vec<Uuid> = sqlx::query_scalar("select id from quota.reservations where client_id = $1")
+        .bind(client.uuid())
+        .fetch_all(&world.behind)
+        .await?;
+    let voice = Voice::new(&world.stack, 0)?;
+    for lease in leases {
+        voice.release(client, lease).await?;
+    }
+    Ok(())
 }
 
 /// Units of a lease as a transaction charges them.

@@ -5,8 +5,10 @@ mod gone;
 mod holder;
 mod killed;
 mod load;
+mod protocol;
 mod races;
 mod restart;
+mod same_row;
 mod storm;
 mod watch;
 
@@ -22,12 +24,18 @@ fn main() -> ExitCode {
         races::sixteen_writers_over_two_processes_get_exactly_the_last_hundred;
         races::a_busy_lease_does_not_keep_others_from_the_last_units;
         races::importers_and_writers_share_a_limit_to_the_unit;
+        protocol::any_sequence_of_lease_steps_keeps_the_accounts;
+        same_row::deletions_and_returns_of_one_lead_count_once;
+        same_row::a_lead_that_is_deleted_while_it_returns_is_counted_as_it_ends;
+        same_row::two_imports_of_the_same_rows_at_once_write_each_once;
+        same_row::resizes_of_one_lead_charge_its_last_size;
         cancelled::calls_dropped_at_every_moment_leave_nothing_behind;
         gone::without_redis_a_known_tenant_goes_on_within_its_share;
         gone::without_the_authority_reads_go_on_and_creations_are_refused;
         killed::an_import_survives_the_kill_of_every_server;
         restart::postgres_ends_under_load_and_nothing_acknowledged_is_lost;
         storm::no_limit_is_exceeded_and_nothing_is_lost_in_a_storm;
+        restart::postgres_cut_off_ten_times_leaves_no_orphan_and_no_drift;
         restart::redis_ends_under_load_and_readiness_does_not_fall;
     ];
     run_suite(&Plan::default().with("lead", 2).with("quota", 2), tests)

@@ -15,23 +15,21 @@ pub async fn are_settled(world: &World, subjects: &[Subject]) -> anyhow::Result<
     for subject in subjects {
         rows += world.settle(subject.id).await?;
     }
-    // Bytes are not counted from here: what a row weighs is its own service's business.
     let wrong: Vec<(Uuid, String, i64, i64, i64)> = sqlx::query_as(
         "select * from (
-            select client_id, resource, used, reserved,
-                case resource
-                    when 'leads' then (select count(*) from lead.leads l where l.client_id = u.client_id and l.deleted_at is null)
-                    when 'storage_bytes' then used
-                    else 0
-                end as rows
-            from quota.usage u
-        ) as level where used <> rows or reserved <> 0",
+            select u.client_id, resource, used, reserved,
+                case resource when 'leads' then l.rows when 'storage_bytes' then l.bytes else 0 end as owned
+            from quota.usage u, lateral (
+                select count(*) as rows, coalesce(sum(stored_bytes), 0)::bigint as bytes
+                from lead.leads l where l.client_id = u.client_id and l.deleted_at is null
+            ) l
+        ) as level where used <> owned or reserved <> 0",
     )
     .fetch_all(&world.behind)
     .await?;
     ensure!(
         wrong.is_empty(),
-        "used and reserved are not what rows hold (tenant, resource, used, reserved, rows): {wrong:?}"
+        "used and reserved are not what is owned (tenant, resource, used, reserved, owned): {wrong:?}"
     );
     let left: (i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from quota.charges), (select count(*) from quota.releases),

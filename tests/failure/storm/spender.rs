@@ -85,8 +85,8 @@ impl Spender {
     /// Units of a living lease that rows have charged.
     async fn victim(&mut self, cheat: Cheat, dice: u32) -> anyhow::Result<Option<(ClientId, Units)>> {
         let charged: Vec<(Uuid, Uuid, i64, i64)> = sqlx::query_as(
-            "select client_id, reservation_id, first_unit, of from quota.charges order by reservation_id desc, first_unit
-            limit 50",
+            "select client_id, reservation_id, first_unit, of from quota.charges where resource = 'leads'
+            order by reservation_id desc, first_unit limit 50",
         )
         .fetch_all(&self.behind)
         .await?;

@@ -1,4 +1,4 @@
-//! Looks behind the walls all the time: no tenant is ever above its limit, and every row is accounted for.
+//! Looks behind the walls all the time: no tenant is ever above its limit, and every row and byte is accounted for.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,34 +8,35 @@ use uuid::Uuid;
 
 const PACE: Duration = Duration::from_millis(25);
 
-/// What a tenant has of leads, read in one statement and so at one moment.
+/// What a tenant has of one resource, read in one statement and so at one moment.
 #[derive(Debug, sqlx::FromRow)]
 struct Level {
     client_id: Uuid,
+    resource: String,
     cap: i64,
     used: i64,
     reserved: i64,
     leased: i64,
     charged: i64,
     released: i64,
-    rows: i64,
+    owned: i64,
 }
 
 impl Level {
     /// What must never be, at no moment.
     fn violation(&self) -> Option<String> {
-        let wrong = if self.rows > self.cap {
-            "more rows than the limit allows"
+        let wrong = if self.owned > self.cap {
+            "more is owned than the limit allows"
         } else if self.used + self.reserved > self.cap {
             "more is granted than the limit allows"
-        } else if self.rows != self.used + self.charged - self.released {
-            "rows that nobody counted"
+        } else if self.owned != self.used + self.charged - self.released {
+            "something is owned that nobody counted, or counted and not owned"
         } else if self.reserved != self.leased {
             "reserved is not what leases hold"
         } else {
             return None;
         };
-        Some(format!("{wrong}, tenant {}: {self:?}", self.client_id))
+        Some(format!("{wrong}: {} of {}, {self:?}", self.resource, self.client_id))
     }
 }
 
@@ -56,15 +57,19 @@ pub async fn watch(behind: PgPool, enough: Arc<AtomicBool>) -> anyhow::Result<(u
 
 async fn look(behind: &PgPool) -> anyhow::Result<Option<String>> {
     let levels: Vec<Level> = sqlx::query_as(
-        "select u.client_id, u.cap, u.used, u.reserved,
+        "select u.client_id, u.resource, u.cap, u.used, u.reserved,
             (select coalesce(sum(amount), 0)::bigint from quota.reservations r
                 where r.client_id = u.client_id and r.resource = u.resource) as leased,
             (select coalesce(sum(units), 0)::bigint from quota.charges c
                 where c.client_id = u.client_id and c.resource = u.resource) as charged,
             (select coalesce(sum(units), 0)::bigint from quota.releases g
                 where g.client_id = u.client_id and g.resource = u.resource) as released,
-            (select count(*) from lead.leads l where l.client_id = u.client_id and l.deleted_at is null) as rows
-        from quota.usage u where u.resource = 'leads'",
+            case u.resource when 'leads' then l.rows else l.bytes end as owned
+        from quota.usage u, lateral (
+            select count(*) as rows, coalesce(sum(stored_bytes), 0)::bigint as bytes
+            from lead.leads l where l.client_id = u.client_id and l.deleted_at is null
+        ) l
+        where u.resource in ('leads', 'storage_bytes')",
     )
     .fetch_all(behind)
     .await?;
