@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         killed::an_import_survives_the_kill_of_every_server;
         restart::postgres_ends_under_load_and_nothing_acknowledged_is_lost;
         storm::no_limit_is_exceeded_and_nothing_is_lost_in_a_storm;
+        storm::without_the_foreign_key_the_storm_finds_a_row_too_many;
         restart::postgres_cut_off_ten_times_leaves_no_orphan_and_no_drift;
         restart::redis_ends_under_load_and_readiness_does_not_fall;
     ];

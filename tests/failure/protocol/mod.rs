@@ -3,6 +3,7 @@ mod driver;
 mod ledger;
 mod model;
 mod steps;
+mod transactions;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ const VARIABLE: &str = "ONEKEEL_PROPTEST_SEED";
 const SEQUENCES: u32 = 32;
 const MOST_SHRINKS: u32 = 150;
 /// What must have happened, or nothing was proved.
-const MUST_HAPPEN: [&str; 14] = [
+const MUST_HAPPEN: [&str; 17] = [
     "reserve: granted",
     "reserve: same",
     "reserve: conflict",
@@ -36,6 +37,9 @@ const MUST_HAPPEN: [&str; 14] = [
     "settle: ended",
     "settle: in use",
     "release",
+    "expire",
+    "fold",
+    "limit",
     "crash",
 ];
 

@@ -36,6 +36,8 @@ use writer::Writer;
 const STORM: Duration = Duration::from_secs(60);
 /// Milliseconds between two kills.
 const BETWEEN_KILLS: std::ops::Range<u64> = 150..450;
+/// How long a database without its fence may look right.
+const LONGEST_LUCK: Duration = Duration::from_secs(20);
 const WRITERS_A_TENANT: usize = 2;
 
 /// Everybody but the killer.
@@ -43,15 +45,16 @@ struct Actors {
     enough: Arc<AtomicBool>,
     writers: JoinSet<anyhow::Result<Told>>,
     sweeper: JoinHandle<anyhow::Result<Swept>>,
-    spender: JoinHandle<anyhow::Result<Spent>>,
+    spender: Option<JoinHandle<anyhow::Result<Spent>>>,
     watcher: JoinHandle<anyhow::Result<(usize, Option<String>)>>,
 }
 
-/// How fast they are.
+/// How fast they are, and whether somebody cheats.
 struct Paces {
     /// Milliseconds between two calls of a writer at most.
     writers: u64,
     sweeper: Duration,
+    cheats: bool,
 }
 
 impl Actors {
@@ -86,7 +89,7 @@ impl Actors {
         };
         Ok(Self {
             sweeper: tokio::spawn(sweeper.run(enough.clone())),
-            spender: tokio::spawn(spender.run(enough.clone())),
+            spender: paces.cheats.then(|| tokio::spawn(spender.run(enough.clone()))),
             watcher: tokio::spawn(watcher::watch(world.behind.clone(), enough.clone())),
             writers,
             enough,
@@ -98,7 +101,8 @@ impl Actors {
         if let Some(ended) = self.writers.try_join_next() {
             return ended.map_err(Into::into).and_then(|told| told).err();
         }
-        let over = self.sweeper.is_finished() || self.spender.is_finished() || self.watcher.is_finished();
+        let cheating = self.spender.as_ref().is_none_or(|spender| !spender.is_finished());
+        let over = !cheating || self.sweeper.is_finished() || self.watcher.is_finished();
         over.then(|| anyhow::anyhow!("the sweeper, the spender or the watcher ended early"))
     }
 
@@ -109,7 +113,10 @@ impl Actors {
         while let Some(one) = self.writers.join_next().await {
             told.add(one??);
         }
-        let mut spent = self.spender.await?.context("the spender")?;
+        let mut spent = match self.spender {
+            Some(spender) => spender.await?.context("the spender")?,
+            None => Spent::default(),
+        };
         told.add(std::mem::take(&mut spent.told));
         let swept = self.sweeper.await?.context("the sweeper")?;
         Ok((told, swept, spent, looks, violation))
@@ -136,6 +143,7 @@ async fn storm(world: &mut World, seed: Seed) -> anyhow::Result<Summary> {
     let paces = Paces {
         writers: 120,
         sweeper: Duration::from_millis(40),
+        cheats: true,
     };
     let mut actors = Actors::start(world, seed, &subjects, &paces)?;
     let (began, mut killer, mut rng) = (Instant::now(), Killer::new(seed.of("killer", 0)), seed.of("pause", 0));
@@ -165,4 +173,36 @@ async fn storm(world: &mut World, seed: Seed) -> anyhow::Result<Summary> {
         looks,
         rows,
     })
+}
+
+/// The storm can see: without the fence, a sweeper and writers at the limit are enough for a row too many.
+pub async fn without_the_foreign_key_the_storm_finds_a_row_too_many(suite: Arc<World>) -> anyhow::Result<()> {
+    drop(suite);
+    let seed = Seed::choose()?;
+    println!("a storm without its fence begins with {seed}");
+    let world = World::start(&two_of_each()).await?;
+    sqlx::query("alter table quota.charges drop constraint charges_reservation_fkey")
+        .execute(&world.behind)
+        .await?;
+    let subjects = tenants::make(&world, [Some(20); 4]).await?;
+    let paces = Paces {
+        writers: 5,
+        sweeper: Duration::from_millis(2),
+        cheats: false,
+    };
+    let began = Instant::now();
+    let actors = Actors::start(&world, seed, &subjects, &paces)?;
+    let finding = async {
+        let found = actors.watcher.await?.context("the watcher")?;
+        anyhow::Ok(found.1)
+    };
+    let found = tokio::time::timeout(LONGEST_LUCK, finding).await;
+    actors.enough.store(true, Ordering::Release);
+    let found = found.ok().transpose()?.flatten();
+    let found = found.with_context(|| format!("{seed}: nothing was found in {LONGEST_LUCK:?}"))?;
+    summarise(&format!(
+        "a storm without charges_reservation_fkey was found out after {:.1?}: {found}",
+        began.elapsed()
+    ))?;
+    world.stop().await
 }
