@@ -15,10 +15,10 @@ pub async fn the_database_refuses_what_a_lease_does_not_cover(world: Arc<World>)
     let member = world.member("basic").await?;
     let mut holder = Holder::new(&world.stack, member.id).await?;
     let lease = holder.reserve(UNITS).await?;
-    let units = |first, units| Units {
+    let units = |first, count| Units {
         lease,
         first,
-        units,
+        count,
         of: UNITS,
     };
     ensure!(holder.write(units(0, 1)).await?.is_row(), "the first unit");

@@ -72,7 +72,7 @@ pub async fn end_leases(world: &World, client: ClientId) -> anyhow::Result<()> {
 pub struct Units {
     pub lease: Uuid,
     pub first: i64,
-    pub units: i64,
+    pub count: i64,
     pub of: i64,
 }
 
@@ -115,7 +115,7 @@ pub async fn write_row(login: &mut PgConnection, client: ClientId, units: Units)
     .bind(id)
     .bind(units.lease)
     .bind(units.first)
-    .bind(units.units)
+    .bind(units.count)
     .bind(units.of)
     .execute(&mut *tx)
     .await;

@@ -103,14 +103,14 @@ pub async fn two_imports_of_the_same_rows_at_once_write_each_once(world: Arc<Wor
         .collect();
     let (one, other) = tokio::join!(members[0].import(rows.clone()), members[1].import(rows));
     let (one, other) = (one?, other?);
-    let wanted = i64::try_from(distinct)?;
+    let wanted = i64::from(distinct);
     ensure!(
         one.created + other.created == wanted,
         "{} and {} rows were created of {wanted}",
         one.created,
         other.created
     );
-    let all = wanted * i64::try_from(times)? * 2;
+    let all = wanted * i64::from(times) * 2;
     ensure!(
         one.duplicate + other.duplicate == all - wanted,
         "{} and {} duplicates",

@@ -1,5 +1,6 @@
 //! Does each step in earnest, and compares what came of it with the model.
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -220,7 +221,7 @@ impl<'a> Driver<'a> {
                 request,
                 next: 0,
                 committed: 0,
-                spent: Default::default(),
+                spent: BTreeSet::new(),
                 open: 0,
                 living: true,
                 expired: false,

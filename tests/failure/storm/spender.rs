@@ -103,7 +103,7 @@ impl Spender {
         let units = Units {
             lease,
             first,
-            units: 1,
+            count: 1,
             of,
         };
         Ok(Some((ClientId::parse("client_id", &client.to_string())?, units)))
