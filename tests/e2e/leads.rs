@@ -62,8 +62,13 @@ pub async fn a_retried_creation_returns_the_first_result_also_at_the_limit(world
     world.limit(member.id, "leads", 1).await?;
     let request_id = Uuid::new_v4().to_string();
     let first = member.create_once(lead_named("ann"), request_id.clone()).await?;
+    let retried = member.create_once(lead_named("ann"), request_id.clone()).await?;
+    ensure!(first == retried, "{retried:?}");
+    // With room left it is the e-mail address that tells.
+    world.limit(member.id, "leads", 2).await?;
     let retried = member.create_once(lead_named("ann"), request_id).await?;
     ensure!(first == retried, "{retried:?}");
+    world.limit(member.id, "leads", 1).await?;
     is(member.create(lead_named("bob")).await, ErrorReason::QuotaExceeded)?;
     ensure!(
         world.rows(member.id).await? == 1 && world.settle(member.id).await? == 1,

@@ -16,6 +16,8 @@ use crate::watch::Watch;
 
 /// Of each kind of end.
 const TIMES: usize = 2;
+/// How often PostgreSQL is cut off in a row.
+const CUTS: usize = 10;
 /// A server asks its database every second, and waits a second for the answer.
 const LONGEST_FALL: Duration = Duration::from_secs(5);
 /// From when PostgreSQL answers again.
@@ -75,6 +77,41 @@ pub async fn postgres_ends_under_load_and_nothing_acknowledged_is_lost(suite: Ar
     let unavailable = told.refused.get("UNAVAILABLE").copied().unwrap_or_default();
     ensure!(unavailable > 0, "no call was refused: nothing was tested");
     drop(watch);
+    world.stop().await
+}
+
+pub async fn postgres_cut_off_ten_times_leaves_no_orphan_and_no_drift(suite: Arc<World>) -> anyhow::Result<()> {
+    drop(suite);
+    let (mut world, member) = start().await?;
+    let mut load = Load::start(&member);
+    let mut back = Duration::ZERO;
+    for cut in 0..CUTS {
+        load.progress(BETWEEN, LONGEST_RETURN).await.context("before the end")?;
+        let postgres = world.backing.postgres().context("a private PostgreSQL")?;
+        postgres.end(Ending::Immediate).await?;
+        postgres.restart().await?;
+        let progress = load.progress(BETWEEN, LONGEST_RETURN).await;
+        back = back.max(progress.with_context(|| format!("after cut {cut}"))?);
+    }
+    let told = load.stop().await?;
+    let rows = nothing_is_lost(&world, &member, &told).await?;
+    let (charges, bytes): (i64, i64) = sqlx::query_as(
+        "select (select count(*) from quota.charges),
+            (select coalesce(sum(stored_bytes), 0)::bigint from lead.leads where deleted_at is null)
+            - (select sum(used)::bigint from quota.usage where resource = 'storage_bytes')",
+    )
+    .fetch_one(&world.behind)
+    .await?;
+    ensure!(
+        (charges, bytes) == (0, 0),
+        "{charges} charges without a lease, {bytes} bytes nobody counted"
+    );
+    println!(
+        "PostgreSQL cut off {CUTS} times: {}; the load was back within {back:.1?}; {rows} rows, {rows} used, 0 reserved",
+        sentence(&told)
+    );
+    let unavailable = told.refused.get("UNAVAILABLE").copied().unwrap_or_default();
+    ensure!(unavailable > 0, "no call was refused: nothing was tested");
     world.stop().await
 }
 
