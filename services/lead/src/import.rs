@@ -107,7 +107,7 @@ impl Import {
                     continue;
                 }
             };
-            if let Err((unwritten, fault)) = self.write([lead, bytes], chosen).await {
+            if let Err((unwritten, fault)) = self.write([lead, bytes], chosen, fences).await {
                 rows.splice(0..0, unwritten);
                 fences += 1;
                 if fences == MOST_FENCES {
@@ -186,7 +186,12 @@ impl Import {
 
     /// Writes rows and their charges in one transaction. Gives the rows back when the lease was settled under it: they
     /// need other units.
-    async fn write(&mut self, [lead, bytes]: [Charge; 2], rows: Vec<Row>) -> Result<(), (Vec<Row>, Fault)> {
+    async fn write(
+        &mut self,
+        [lead, bytes]: [Charge; 2],
+        rows: Vec<Row>,
+        fences: u32,
+    ) -> Result<(), (Vec<Row>, Fault)> {
         let leads: Vec<&NewLead> = rows.iter().map(|row| &row.new).collect();
         let units = [lead.row(), bytes.row()];
         let insert = async |tx: &mut TenantTx| repo::insert_all(tx, &leads, units).await;
@@ -197,8 +202,8 @@ impl Import {
                 written
             }
             Err(fault) => {
-                lead.failed(&fault);
-                bytes.failed(&fault);
+                lead.failed_as(0, fences, &fault);
+                bytes.failed_as(1, fences, &fault);
                 if fault.is_fenced() {
                     return Err((rows, fault));
                 }

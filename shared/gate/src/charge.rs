@@ -65,6 +65,17 @@ impl Charge {
         }
     }
 
+    /// As [`Charge::failed`], for one of several charges that were written together: the one at `place`, in a call that
+    /// was fenced `fences` times before. The fence does not say which lease has ended, and a lease that lives is of use to
+    /// others: the first one is dropped at once, as it is the scarce one, the others only when that did not help.
+    pub fn failed_as(self, place: usize, fences: u32, fault: &Fault) {
+        if fault.is_fenced() && place > 0 && fences.is_multiple_of(2) {
+            self.refund();
+        } else {
+            self.failed(fault);
+        }
+    }
+
     /// The lease has ended; the next call reserves again.
     pub fn fenced(self) {
         metrics::counter!("onekeel_quota_fenced_total", "resource" => self.row.resource.name()).increment(1);

@@ -153,16 +153,12 @@ impl Gate {
                 }
                 Err(fault) => fault,
             };
-            for charge in charges {
-                charge.failed(&fault);
+            for (place, charge) in charges.into_iter().enumerate() {
+                charge.failed_as(place, fences, &fault);
             }
             fences += 1;
             if !fault.is_fenced() || fences == MOST_FENCES {
                 return Err(fault);
-            }
-            // The fence does not say which lease it was; the others would wait for the sweeper.
-            for row in rows {
-                tokio::spawn(release(self.leases.peers.clone(), tenant.clone(), row.lease_id));
             }
         }
     }

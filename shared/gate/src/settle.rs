@@ -49,11 +49,10 @@ impl Gate {
     }
 
     async fn give_back(&self, idle: Duration) {
-        let idle = self
-            .leases
-            .slots
-            .iter()
-            .filter_map(|(_, slot)| Some((slot.tenant.clone(), slot.take_idle(idle)?)));
+        let idle = self.leases.slots.iter().flat_map(|(_, slot)| {
+            let leases = slot.take_replaced().into_iter().chain(slot.take_idle(idle));
+            leases.map(|lease| (slot.tenant.clone(), lease)).collect::<Vec<_>>()
+        });
         let idle: Vec<_> = idle.collect();
         let peers = &self.leases.peers;
         let released = futures_util::stream::iter(idle);

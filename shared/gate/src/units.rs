@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 /// Most grains of one lease that nobody asked for in one piece.
 const LARGEST_LEASE: i64 = 1000;
+/// Leases of one slot that wait for their last calls.
+const MOST_REPLACED: usize = 16;
 /// Pieces that came back and are kept for the next calls.
 const MOST_PIECES: usize = 64;
 /// Bytes are leased by blocks, everything else one by one.
@@ -96,6 +98,8 @@ pub(crate) struct Slot {
 #[derive(Default)]
 struct State {
     open: Option<Lease>,
+    /// Leases that were replaced while calls were under way with them; given back when those have ended.
+    replaced: Vec<Lease>,
     /// Size of the next lease in grains; doubles while leases are used up within their life.
     size: i64,
 }
@@ -137,7 +141,15 @@ impl Slot {
         let mut state = self.state();
         let old = state.open.take();
         let size = state.next_size(old.as_ref(), grain(self.resource), wanted);
-        (old.filter(|old| old.in_flight == 0).map(|old| old.id), size)
+        match old {
+            Some(old) if old.in_flight == 0 => (Some(old.id), size),
+            // Beyond the bound it is left to the sweeper.
+            Some(old) if state.replaced.len() < MOST_REPLACED => {
+                state.replaced.push(old);
+                (None, size)
+            }
+            _ => (None, size),
+        }
     }
 
     /// Puts a lease in that may be spent until `spend_until`.
@@ -171,14 +183,25 @@ impl Slot {
 
     /// A call with units of the lease has ended.
     pub fn landed(&self, lease: Uuid) {
-        if let Some(open) = self.state().open.as_mut().filter(|open| open.id == lease) {
-            open.in_flight = open.in_flight.saturating_sub(1);
+        let mut state = self.state();
+        let State { open, replaced, .. } = &mut *state;
+        if let Some(used) = open.iter_mut().chain(replaced).find(|used| used.id == lease) {
+            used.in_flight = used.in_flight.saturating_sub(1);
         }
     }
 
     /// Whether a lease is open, in use or not.
     pub fn is_open(&self) -> bool {
         self.state().open.is_some()
+    }
+
+    /// Takes away the replaced leases that no call is under way with any more.
+    pub fn take_replaced(&self) -> Vec<Uuid> {
+        self.state()
+            .replaced
+            .extract_if(.., |lease| lease.in_flight == 0)
+            .map(|lease| lease.id)
+            .collect()
     }
 
     /// Takes the lease away when nobody has used it for `idle` and no call is under way with it.
