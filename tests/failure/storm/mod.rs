@@ -106,9 +106,11 @@ impl Actors {
         over.then(|| anyhow::anyhow!("the sweeper, the spender or the watcher ended early"))
     }
 
-    async fn stop(mut self) -> anyhow::Result<(Told, Swept, Spent, usize, Option<String>)> {
+    /// What the watcher saw goes before all else: others may have failed by it.
+    async fn stop(mut self) -> anyhow::Result<(Told, Swept, Spent, usize)> {
         self.enough.store(true, Ordering::Release);
         let (looks, violation) = self.watcher.await?.context("the watcher")?;
+        ensure!(violation.is_none(), "{}", violation.unwrap_or_default());
         let mut told = Told::default();
         while let Some(one) = self.writers.join_next().await {
             told.add(one??);
@@ -119,7 +121,7 @@ impl Actors {
         };
         told.add(std::mem::take(&mut spent.told));
         let swept = self.sweeper.await?.context("the sweeper")?;
-        Ok((told, swept, spent, looks, violation))
+        Ok((told, swept, spent, looks))
     }
 }
 
@@ -151,13 +153,12 @@ async fn storm(world: &mut World, seed: Seed) -> anyhow::Result<Summary> {
         tokio::time::sleep(Duration::from_millis(rng.random_range(BETWEEN_KILLS))).await;
         killer.kill(world).await?;
         if let Some(error) = actors.has_ended() {
-            let stopped = actors.stop().await?;
-            return Err(error.context(format!("{:?}", stopped.4)));
+            actors.stop().await.with_context(|| format!("{error:?}"))?;
+            return Err(error);
         }
     }
     let seconds = began.elapsed().as_secs();
-    let (told, swept, spent, looks, violation) = actors.stop().await?;
-    ensure!(violation.is_none(), "{violation:?}");
+    let (told, swept, spent, looks) = actors.stop().await?;
     let rows = accounts::are_settled(world, &subjects).await?;
     accounts::keep_what_was_told(&world.behind, &told).await?;
     accounts::knew_no_deadlock(world).await?;
