@@ -53,6 +53,8 @@ fn main() -> ExitCode {
         limits::a_deleted_lead_makes_room_for_another;
         limits::a_plan_below_what_is_in_use_is_refused_with_each_excess;
         limits::the_request_limit_refuses_with_a_time_to_retry;
+        limits::every_answer_tells_what_is_left_of_the_request_limit;
+        limits::plans_and_quotas_show_the_failure_policy;
         identity::a_call_without_a_good_token_is_refused;
         identity::a_role_does_what_its_permissions_say;
         identity::service_methods_accept_service_tokens_only;

@@ -68,6 +68,11 @@ impl Member {
         ConversationServiceClient::new(self.campaign.clone())
     }
 
+    /// QuotaService
+    pub fn quotas(&self) -> QuotaServiceClient<Channel> {
+        self.quota.clone()
+    }
+
     /// TenantService
     pub fn tenants(&self) -> TenantServiceClient<Channel> {
         self.tenants.clone()

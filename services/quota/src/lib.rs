@@ -5,6 +5,8 @@ mod assign;
 mod caps;
 mod catalogue;
 mod lease;
+mod rate;
+mod reckoning;
 mod reserve;
 mod room;
 mod service;

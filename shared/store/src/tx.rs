@@ -8,12 +8,12 @@ use onekeel_tenancy::Tenant;
     reason = "the tenant's setting, see `begin`, is the one exception"
 )]
 use sqlx::AssertSqlSafe;
-use sqlx::pool::PoolConnection;
-use sqlx::{Error, PgConnection, Postgres, raw_sql};
+use sqlx::{Error, PgConnection, raw_sql};
 use uuid::Uuid;
 
 use crate::Store;
 use crate::error::{fault, is_connection_lost};
+use crate::lane::Held;
 use crate::open::LONGEST_STATEMENT;
 use crate::statement::{Recording, Statement, mark};
 
@@ -25,7 +25,7 @@ const LONGEST_ROLLBACK: Duration = Duration::from_secs(2);
 /// dropped during BEGIN would hand its tenant to the next borrower. Dropped before its end, this rolls back in a
 /// task of its own, and when that fails the connection is closed; it never returns to the pool in doubt.
 pub struct TenantTx {
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<Held>,
     client: ClientId,
     name: &'static str,
     recording: Recording,
@@ -38,7 +38,7 @@ impl TenantTx {
         let recording = Recording::of(&store.pool);
         let mut tried = 0;
         loop {
-            let connection = store.acquire().await.map_err(|error| fault(&error))?;
+            let connection = store.acquire(tenant.id().uuid()).await.map_err(|error| fault(&error))?;
             let mut tx = Self {
                 connection: Some(connection),
                 client: tenant.id(),
@@ -134,7 +134,7 @@ impl Drop for TenantTx {
     }
 }
 
-async fn end(connection: PoolConnection<Postgres>) {
+async fn end(connection: Held) {
     // Closed unless the rollback is known to have worked; also when this future itself is dropped.
     let mut doubtful = Doubtful(Some(connection));
     let connection = doubtful.0.as_mut().expect("just put there");
@@ -144,7 +144,7 @@ async fn end(connection: PoolConnection<Postgres>) {
     }
 }
 
-struct Doubtful(Option<PoolConnection<Postgres>>);
+struct Doubtful(Option<Held>);
 
 impl Drop for Doubtful {
     fn drop(&mut self) {
@@ -156,7 +156,7 @@ impl Drop for Doubtful {
 
 /// A connection for exactly one statement that reads.
 pub struct Single {
-    connection: PoolConnection<Postgres>,
+    connection: Held,
     client: Uuid,
     recording: Recording,
 }
@@ -164,7 +164,7 @@ pub struct Single {
 impl Single {
     pub(crate) async fn acquire(store: &Store, client: Uuid) -> Result<Self, Error> {
         Ok(Self {
-            connection: store.acquire().await?,
+            connection: store.acquire(client).await?,
             client,
             recording: Recording::of(&store.pool),
         })
