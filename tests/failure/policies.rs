@@ -56,6 +56,7 @@ pub async fn each_policy_decides_while_the_authority_is_away(suite: Arc<World>) 
     age(&mut world).await?;
     let (closed, mut of_closed) = member(&world, "closed").await?;
     let (open, mut of_open) = member(&world, "open").await?;
+    let stranger = world.member("basic").await?;
     world.stack.server("quota", 0)?.process().kill().await?;
 
     let mut alone = Got::default();
@@ -76,7 +77,6 @@ pub async fn each_policy_decides_while_the_authority_is_away(suite: Arc<World>) 
     // The share of the only process is the whole limit, and one call was counted before.
     let share = of_bounded.admitted.len();
     ensure!((LIMIT..=LIMIT + 2).contains(&share), "bounded admitted {share} calls");
-    let stranger = world.member("basic").await?;
     is_doubt(call(&stranger, &mut Got::default()).await?.as_ref()).context("a tenant that nobody knows")?;
 
     world.stack.server("quota", 0)?.kill_and_restart().await?;
