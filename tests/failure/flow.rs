@@ -20,10 +20,11 @@ const PROCESSES: usize = 4;
 const LEAST_AT_THE_LIMIT: f64 = 0.94;
 
 /// How a tenant calls, at how many processes, and its limit.
-const TENANTS: [(Pattern, usize, i64); 7] = [
+const TENANTS: [(Pattern, usize, i64); 8] = [
     (Pattern::Burst(8), PROCESSES, 300),
     (Pattern::Burst(6), PROCESSES, 7),
     (Pattern::OnOff(8), PROCESSES, 600),
+    (Pattern::Apart(8), PROCESSES, 1200),
     (Pattern::Steady(1200), 1, 1200),
     (Pattern::Steady(1200), PROCESSES, 1200),
     (Pattern::Steady(1320), 1, 1200),

@@ -11,6 +11,10 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Between two tries of a caller that was refused.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
+const SHORT: Duration = Duration::from_millis(500);
+/// How much longer than a minute a call counts at the most, and a little.
+const FORGOTTEN: Duration = Duration::from_millis(2500);
+
 /// How a tenant calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Pattern {
@@ -18,6 +22,8 @@ pub enum Pattern {
     Burst(usize),
     /// As [`Pattern::Burst`] for two seconds, then two seconds of silence, and again.
     OnOff(usize),
+    /// As [`Pattern::Burst`] for half a second, and again when all of that is forgotten.
+    Apart(usize),
     /// So many calls a minute, evenly.
     Steady(u32),
 }
@@ -102,11 +108,10 @@ pub async fn hammer(members: Vec<Member>, pattern: Pattern, long: Duration) -> a
         Pattern::Steady(per_minute) => {
             callers.spawn(steady(members, WINDOW / per_minute, until));
         }
-        Pattern::Burst(callers_of_one) | Pattern::OnOff(callers_of_one) => {
-            let pauses = matches!(pattern, Pattern::OnOff(_));
+        Pattern::Burst(callers_of_one) | Pattern::OnOff(callers_of_one) | Pattern::Apart(callers_of_one) => {
             for caller in 0..callers_of_one {
                 let member = members[caller % members.len()].clone();
-                callers.spawn(greedy(member, pauses, until));
+                callers.spawn(greedy(member, pattern, until));
             }
         }
     }
@@ -129,13 +134,21 @@ async fn steady(members: Vec<Member>, every: Duration, until: Instant) -> anyhow
     Ok(got)
 }
 
-async fn greedy(member: Member, pauses: bool, until: Instant) -> anyhow::Result<Got> {
+/// Whether a tenant that began so long ago is silent now.
+fn is_silent(pattern: Pattern, since: Duration) -> bool {
+    match pattern {
+        Pattern::OnOff(_) => (since.as_secs() / 2) % 2 == 1,
+        Pattern::Apart(_) => since > SHORT && since < WINDOW + FORGOTTEN,
+        Pattern::Burst(_) | Pattern::Steady(_) => false,
+    }
+}
+
+async fn greedy(member: Member, pattern: Pattern, until: Instant) -> anyhow::Result<Got> {
     let (mut got, began) = (Got::default(), Instant::now());
     let mut tries = tokio::time::interval(BETWEEN_TRIES);
     tries.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while Instant::now() < until {
-        let silent = pauses && (began.elapsed().as_secs() / 2) % 2 == 1;
-        if silent || call(&member, &mut got).await?.is_some() {
+        if is_silent(pattern, began.elapsed()) || call(&member, &mut got).await?.is_some() {
             tries.tick().await;
         }
     }

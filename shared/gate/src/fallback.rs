@@ -8,6 +8,9 @@ use onekeel_api::quota::{AcquireAllowanceResponse, FailurePolicy};
 
 use crate::slice::{WINDOW, rate_limited};
 
+/// While the authority does not answer, it is asked this often.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// What may be spent without the authority: within any minute its own figure, or nothing, or everything.
 #[derive(Default)]
 pub(crate) struct Fallback {
@@ -79,9 +82,6 @@ impl Fallback {
         self.log.iter().map(|(_, cost)| cost).sum()
     }
 }
-
-/// While the authority does not answer, it is asked this often.
-pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
