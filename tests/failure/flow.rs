@@ -24,7 +24,7 @@ const TENANTS: [(Pattern, usize, i64); 8] = [
     (Pattern::Burst(8), PROCESSES, 300),
     (Pattern::Burst(6), PROCESSES, 7),
     (Pattern::OnOff(8), PROCESSES, 600),
-    (Pattern::Apart(8), PROCESSES, 1200),
+    (Pattern::Apart(8), PROCESSES, 800),
     (Pattern::Steady(1200), 1, 1200),
     (Pattern::Steady(1200), PROCESSES, 1200),
     (Pattern::Steady(1320), 1, 1200),
