@@ -18,7 +18,7 @@ pub(crate) fn policy(limit: i64) -> HeaderValue {
 /// `ratelimit`: what is believed to be left, and in how many seconds all that counts now is forgotten, or when to try
 /// again.
 pub(crate) fn state(left: i64, after: Duration) -> HeaderValue {
-    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
     made(|line| write!(line, "\"{NAME}\";r={};t={seconds}", left.max(0)))
 }
 
