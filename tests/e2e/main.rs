@@ -68,6 +68,8 @@ fn main() -> ExitCode {
         storage::an_import_stops_at_a_full_storage_to_the_row;
         verify::a_drift_is_found_told_and_mended_once;
         watch::each_crossing_is_told_once;
+        limits::every_answer_tells_what_is_left_of_the_request_limit;
+        limits::plans_and_quotas_show_the_failure_policy;
         identity::a_call_without_a_good_token_is_refused;
         identity::a_role_does_what_its_permissions_say;
         identity::service_methods_accept_service_tokens_only;

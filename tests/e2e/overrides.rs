@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use onekeel_api::quota::{
-    EndOverridesRequest, ListOverridesRequest, ListPlansRequest, Plan, PlanLimit, PreviewPlanChangeRequest,
-    PublishPlanRequest, Resource, SetOverrideRequest,
+    EndOverridesRequest, FailurePolicy, ListOverridesRequest, ListPlansRequest, Plan, PlanLimit,
+    PreviewPlanChangeRequest, PublishPlanRequest, Resource, SetOverrideRequest,
 };
 use onekeel_api::{ClientId, ErrorReason};
 use onekeel_tests::{World, is, lead_named};
@@ -17,6 +17,7 @@ fn at_most(id: ClientId, resource: &str, limit: i64) -> SetOverrideRequest {
         limit: Some(limit),
         expire_time: None,
         reason: "a test".to_owned(),
+        ..SetOverrideRequest::default()
     }
 }
 
@@ -168,11 +169,13 @@ pub async fn a_published_plan_is_for_those_who_are_given_it_from_then_on(world: 
             display_name: "Starter".to_owned(),
             limits: Resource::ALL
                 .map(|resource| PlanLimit {
+                    failure_policy: FailurePolicy::Closed.into(),
                     resource: resource.into(),
                     max: Some(if resource == Resource::Leads { leads } else { 1_000_000 }),
                 })
                 .to_vec(),
             requests_per_minute: 1000,
+            requests_failure_policy: FailurePolicy::Open.into(),
         }),
     };
     limits.publish_plan(world.as_platform(plan(1, 1))?).await?;
@@ -204,6 +207,9 @@ pub async fn a_published_plan_is_for_those_who_are_given_it_from_then_on(world: 
         .into_inner()
         .plans;
     let starter = plans.iter().find(|plan| plan.id == "starter").context("starter")?;
-    ensure!(starter.version == 2, "{starter:?}");
+    ensure!(
+        starter.version == 2 && starter.requests_failure_policy() == FailurePolicy::Open,
+        "{starter:?}"
+    );
     Ok(())
 }

@@ -63,6 +63,7 @@ fn limit(world: &Arc<World>, member: &Member, units: i64, life: Option<Duration>
             limit: Some(units),
             expire_time: life.map(|life| (std::time::SystemTime::now() + life).into()),
             reason: "a test".to_owned(),
+            ..SetOverrideRequest::default()
         };
         world.limits()?.set_override(world.as_platform(wish)?).await?;
         Ok(())

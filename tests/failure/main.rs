@@ -2,10 +2,14 @@
 mod cancelled;
 mod caps;
 mod fence;
+mod flow;
 mod gone;
+mod hammer;
 mod holder;
 mod killed;
+mod lanes;
 mod load;
+mod policies;
 mod protocol;
 mod races;
 mod restart;
@@ -37,6 +41,11 @@ fn main() -> ExitCode {
         cancelled::calls_dropped_at_every_moment_leave_nothing_behind;
         gone::without_redis_a_known_tenant_goes_on_within_its_share;
         gone::without_the_authority_reads_go_on_and_creations_are_refused;
+        policies::each_policy_decides_while_the_authority_is_away;
+        policies::a_redis_that_forgets_admits_a_closed_limit_once_and_others_twice;
+        flow::no_minute_admits_more_than_the_limit_at_four_processes;
+        flow::a_clock_of_redis_that_is_set_by_hours_admits_no_more_and_no_less with faketime;
+        lanes::slow_calls_of_one_tenant_leave_connections_to_another;
         killed::an_import_survives_the_kill_of_every_server;
         restart::postgres_ends_under_load_and_nothing_acknowledged_is_lost;
         storm::no_limit_is_exceeded_and_nothing_is_lost_in_a_storm;

@@ -138,6 +138,21 @@ impl World {
         Ok(())
     }
 
+    /// Gives a tenant its own limit of requests and its own policy for times in which they cannot be counted.
+    pub async fn limit_requests(&self, id: ClientId, units: i64, policy: &str) -> anyhow::Result<()> {
+        sqlx::query(
+            "insert into quota.overrides (client_id, id, resource, max_units, failure_policy, reason, author, created_at)
+            values ($1, $2, 'requests_per_minute', $3, $4, 'test', 'test', now())",
+        )
+        .bind(id.uuid())
+        .bind(uuid::Uuid::now_v7())
+        .bind(units)
+        .bind(policy)
+        .execute(&self.behind)
+        .await?;
+        Ok(())
+    }
+
     /// Living rows of a tenant's leads.
     pub async fn rows(&self, id: ClientId) -> anyhow::Result<i64> {
         let count = sqlx::query_scalar("select count(*) from lead.leads where client_id = $1 and deleted_at is null");

@@ -1,17 +1,46 @@
 -- Grants requests of a sliding minute: an exact log of grants, so that no window ever holds more than the limit.
--- KEYS: 1 the log, a list of "<microseconds>:<requests>", oldest first; 2 the sum of the log.
--- ARGV: 1 limit, 2 most wanted, 3 fewest of use, 4 window in microseconds (a minute and a slice's life).
--- Answer: granted, left, microseconds until the fewest may be free (0 when something was granted).
--- One script, so that two replicas can never grant the same request; the clock is Redis' own and, after a failover to
--- a machine whose clock is behind, that of the last entry.
+-- KEYS: 1 the log, a list of "<microseconds>:<requests>", oldest first; 2 the sum of the log; 3 what this Redis knows of
+--   itself, a hash: `run` its process, `began` since when it has forgotten nothing, `offset` what its clock was set by.
+-- ARGV: 1 limit, 2 most wanted, 3 fewest of use, 4 window in microseconds (a minute, a slice's life, and a slack),
+--   5 requests let in uncounted, to be counted from now on, 6 whether the policy is closed (1 or 0),
+--   7 what the time is at the least by the caller's reckoning (0 when it does not know), 8 how much later it may be.
+-- Answer: granted, left, microseconds until the fewest may be free (0 when something was granted), the time, by how much
+--   the clock turned out to be set, whether nothing is granted because grants may be forgotten (1 or 0).
+-- One script, so that two replicas can never grant the same request.
 local limit, want, least, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local spent, closed = tonumber(ARGV[5]), ARGV[6] == '1'
+local earliest, slack = tonumber(ARGV[7]), tonumber(ARGV[8])
+-- Redis forgets keys by the same clock that may be set: they outlive a step of two hours.
+local kept = 2 * 3600 * 1000
+
+local known = redis.call('HMGET', KEYS[3], 'began', 'run', 'offset')
+local began, offset = tonumber(known[1] or ''), tonumber(known[3] or '0')
 local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2]) + offset
+local stepped = 0
+if earliest > 0 and (now > earliest + slack or now < earliest - slack) then
+    stepped = now - earliest
+    now = earliest
+    redis.call('HSET', KEYS[3], 'offset', string.format('%.0f', offset - stepped))
+end
+
+local run = known[2]
+if closed or not began or began > now then
+    run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+-- Flushed, started anew, another machine in its place, or keys gone with a great step of the clock.
+if not began or began > now or run ~= known[2] or math.abs(stepped) > kept * 1000 then
+    began = now
+    redis.call('HSET', KEYS[3], 'began', string.format('%.0f', began), 'run', run)
+end
+
 local function parse(entry)
     local at, requests = string.match(entry, '^(%d+):(%d+)$')
     return tonumber(at), tonumber(requests)
 end
 
+-- This tenant's time never runs backwards.
+local reading = now
 local newest = redis.call('LINDEX', KEYS[1], -1)
 if newest then
     now = math.max(now, (parse(newest)))
@@ -40,13 +69,23 @@ while true do
     sum = sum - requests
 end
 
+local function enter(requests)
+    redis.call('RPUSH', KEYS[1], string.format('%.0f:%d', now, requests))
+    sum = sum + requests
+end
+if spent > 0 then
+    enter(spent)
+end
+
 local room = limit - sum
-local granted, wait = 0, 0
-if room >= least then
+local granted, wait, uncertain = 0, 0, 0
+if closed and now - began < window then
+    wait = began + window - now
+    uncertain = 1
+elseif room >= least then
     -- Near the limit slices shrink, so that one replica cannot sit on what another needs.
     granted = math.min(want, math.max(least, math.floor(room / 4)))
-    redis.call('RPUSH', KEYS[1], string.format('%.0f:%d', now, granted))
-    sum = sum + granted
+    enter(granted)
 else
     local free = room
     wait = window
@@ -59,7 +98,6 @@ else
         end
     end
 end
-local ttl = math.ceil(window / 1000)
-redis.call('SET', KEYS[2], string.format('%.0f', sum), 'PX', ttl)
-redis.call('PEXPIRE', KEYS[1], ttl)
-return {granted, math.max(0, limit - sum), wait}
+redis.call('SET', KEYS[2], string.format('%.0f', sum), 'PX', kept)
+redis.call('PEXPIRE', KEYS[1], kept)
+return {granted, math.max(0, limit - sum), wait, reading, stepped, uncertain}

@@ -4,20 +4,20 @@ use std::time::{Duration, Instant};
 use fred::prelude::*;
 use fred::types::config::{PerformanceConfig, ReconnectPolicy};
 use fred::types::scripts::Script;
-use onekeel_api::quota::{AcquireAllowanceRequest, AcquireAllowanceResponse};
-use onekeel_api::{Call, ClientId, Fault, Violations};
-use onekeel_store::{DbResult, Store, TenantTx};
+use onekeel_api::quota::{AcquireAllowanceRequest, AcquireAllowanceResponse, FailurePolicy};
+use onekeel_api::{Call, Fault, Violations};
+use onekeel_store::Store;
 use onekeel_tenancy::Tenant;
-use quick_cache::sync::Cache;
 use tracing::{Instrument, Span, field};
+
+use crate::rate::Rates;
+use crate::reckoning::{Reckoning, SLACK};
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// A slice is spent within this time, and the log counts it for as long beyond the minute.
 const LIFE: Duration = Duration::from_secs(1);
 const MOST_WANTED: i64 = 10_000;
-/// A change of plan is effective within this time in the other replicas.
-const REMEMBERED_FOR: Duration = Duration::from_secs(1);
-const REMEMBERED_TENANTS: usize = 10_000;
+const MOST_SPENT_ALONE: i64 = 1_000_000_000;
 const LONGEST_COMMAND: Duration = Duration::from_millis(500);
 const MOST_COMMANDS: usize = 10_000;
 
@@ -26,18 +26,28 @@ const MOST_COMMANDS: usize = 10_000;
 pub(crate) struct Wish {
     want: i64,
     least: i64,
+    spent_alone: i64,
 }
 
 impl TryFrom<AcquireAllowanceRequest> for Wish {
     type Error = Fault;
 
     fn try_from(request: AcquireAllowanceRequest) -> Result<Self, Fault> {
-        let (want, least) = (request.want, request.least);
+        let (want, least, spent_alone) = (request.want, request.least, request.spent_alone);
         let mut wrong = Violations::new();
         wrong.check((1..=MOST_WANTED).contains(&want), "want", "must be 1 to 10,000");
         wrong.check((1..=want.max(1)).contains(&least), "least", "must be 1 to `want`");
+        wrong.check(
+            (0..=MOST_SPENT_ALONE).contains(&spent_alone),
+            "spent_alone",
+            "must be 0 to 1,000,000,000",
+        );
         wrong.into_result()?;
-        Ok(Self { want, least })
+        Ok(Self {
+            want,
+            least,
+            spent_alone,
+        })
     }
 }
 
@@ -63,12 +73,12 @@ impl RedisServer {
 
 /// Grants slices.
 pub(crate) struct Allowances {
-    store: Store,
     redis: Client,
     server: RedisServer,
     script: Script,
     replicas: i64,
-    limits: Cache<ClientId, (i64, Instant)>,
+    rates: Rates,
+    reckoning: Reckoning,
 }
 
 impl Allowances {
@@ -91,23 +101,37 @@ impl Allowances {
             .build()?;
         redis.connect();
         Ok(Self {
-            store,
             redis,
             server,
             script: Script::from_lua(include_str!("allowance.lua")),
             replicas: replicas.into(),
-            limits: Cache::new(REMEMBERED_TENANTS),
+            rates: Rates::new(store),
+            reckoning: Reckoning::default(),
         })
     }
 
     /// A slice of the tenant's minute; none, with a time to wait, when less than the least is left.
     pub async fn acquire(&self, tenant: &Tenant, wish: Wish) -> Result<AcquireAllowanceResponse, Fault> {
-        let limit = self.limit(tenant).await?;
-        let (log, sum) = (key(tenant, "log"), key(tenant, "sum"));
-        let window = i64::try_from((WINDOW + LIFE).as_micros()).unwrap_or(i64::MAX);
-        let asked =
-            self.script
-                .evalsha_with_reload(&self.redis, vec![log, sum], vec![limit, wish.want, wish.least, window]);
+        let rate = self.rates.of(tenant).await?;
+        let keys = vec![
+            key(tenant, "log"),
+            key(tenant, "sum"),
+            "onekeel:allowance:redis".to_owned(),
+        ];
+        let sent = Instant::now();
+        let (earliest, slack) = self.reckoning.at(sent);
+        let arguments = vec![
+            rate.limit,
+            wish.want,
+            wish.least,
+            // The clock may be set by as much as the reckoning does not notice.
+            micros(WINDOW + LIFE + SLACK),
+            wish.spent_alone,
+            i64::from(rate.policy == FailurePolicy::Closed),
+            earliest,
+            slack,
+        ];
+        let asked = self.script.evalsha_with_reload(&self.redis, keys, arguments);
         let span = self.script_span();
         let asked: Result<Vec<i64>, _> = asked.instrument(span.clone()).await;
         let answer = asked.map_err(|error| {
@@ -116,22 +140,36 @@ impl Allowances {
             metrics::counter!("onekeel_allowance_store_failures_total").increment(1);
             Fault::unavailable("the request allowance cannot be counted; try again").cause(error)
         })?;
-        let [granted, remaining, wait] = answer[..] else {
+        let [granted, remaining, wait, time, stepped, uncertain] = answer[..] else {
             return Err(Fault::internal("the allowance script answered with another shape"));
         };
-        let outcome = if granted > 0 { "granted" } else { "refused" };
+        self.reckoning.note(time, sent);
+        if stepped != 0 {
+            metrics::counter!("onekeel_allowance_clock_steps_total").increment(1);
+            tracing::warn!(
+                microseconds = stepped,
+                "the clock of Redis was set; allowances go on by their own"
+            );
+        }
+        let outcome = match (granted > 0, uncertain > 0) {
+            (true, _) => "granted",
+            (false, false) => "refused",
+            (false, true) => "uncertain",
+        };
         metrics::counter!("onekeel_allowance_grants_total", "outcome" => outcome).increment(1);
         metrics::counter!("onekeel_allowance_granted_requests_total").increment(granted.try_into().unwrap_or_default());
         let wait = Duration::from_micros(wait.try_into().unwrap_or_default());
         Ok(AcquireAllowanceResponse {
             granted,
             life: prost_types::Duration::try_from(LIFE).ok(),
-            limit,
+            limit: rate.limit,
             remaining,
             retry_after: (granted == 0)
                 .then(|| prost_types::Duration::try_from(wait).ok())
                 .flatten(),
-            fallback_per_minute: (limit / self.replicas).max(1),
+            fallback_per_minute: (rate.limit / self.replicas).max(1),
+            failure_policy: rate.policy.into(),
+            uncertain: uncertain > 0,
         })
     }
 
@@ -157,42 +195,14 @@ impl Allowances {
 
     /// The tenant's plan has changed; ask anew.
     pub fn forget(&self, tenant: &Tenant) {
-        self.limits.remove(&tenant.id());
-    }
-
-    async fn limit(&self, tenant: &Tenant) -> Result<i64, Fault> {
-        if let Some((limit, asked)) = self.limits.get(&tenant.id())
-            && asked.elapsed() < REMEMBERED_FOR
-        {
-            return Ok(limit);
-        }
-        let asked = Instant::now();
-        let limit = self.store.run(tenant, "read_request_limit", read_limit).await?;
-        self.limits.insert(tenant.id(), (limit, asked));
-        Ok(limit)
+        self.rates.forget(tenant);
     }
 }
 
-/// One hash tag for each tenant: its keys lie in one slot of a cluster.
 fn key(tenant: &Tenant, what: &str) -> String {
     format!("onekeel:{{{}}}:allowance:{what}", tenant.id())
 }
 
-async fn read_limit(tx: &mut TenantTx) -> Result<i64, Fault> {
-    let client = tx.client_id();
-    let limit = sqlx::query_scalar!(
-        r#"select coalesce(o.max_units, p.requests_per_minute) as "limit!"
-        from quota.assignments a
-        join quota.plans p on p.id = a.plan_id and p.version = a.plan_version
-        left join lateral (
-            select max_units from quota.overrides
-            where client_id = $1 and resource = 'requests_per_minute'
-                and (expires_at is null or expires_at > clock_timestamp())
-            order by created_at desc, id desc limit 1
-        ) o on true
-        where a.client_id = $1 and a.state = 'active'"#,
-        client
-    );
-    let limit = limit.fetch_optional(tx.conn()).await.db()?;
-    limit.ok_or_else(|| Fault::unavailable("the tenant has no limits yet; try again"))
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -2,8 +2,10 @@
 use std::collections::BTreeMap;
 
 use onekeel_api::Fault;
-use onekeel_api::quota::{Plan, PlanLimit, Resource};
+use onekeel_api::quota::{FailurePolicy, Plan, PlanLimit, Resource};
 use onekeel_store::{DbResult, Store, TenantTx};
+
+use crate::rate::policy;
 
 /// Stands for "unlimited" in sums; far above what can be stored, far below what overflows.
 pub(crate) const UNLIMITED: i64 = 9_000_000_000_000_000;
@@ -23,10 +25,13 @@ pub(crate) struct PlanVersion {
 pub(crate) async fn list(store: &Store) -> Result<Vec<Plan>, Fault> {
     let rows = store.catalogue("list_plans", async |single: &mut _| {
         sqlx::query!(
-            "select p.id, p.version, p.display_name, p.requests_per_minute, l.resource, l.max_units
+            r#"select p.id, p.version, p.display_name, p.requests_per_minute, l.resource, l.max_units,
+                f.policy as "policy?"
             from quota.plans p join quota.plan_limits l on l.plan_id = p.id and l.plan_version = p.version
+            left join quota.failure_policies f on f.plan_id = p.id and f.plan_version = p.version
+                and f.resource = 'requests_per_minute'
             where p.version = (select max(version) from quota.plans newest where newest.id = p.id)
-            order by p.requests_per_minute, p.id, l.resource"
+            order by p.requests_per_minute, p.id, l.resource"#
         )
         .fetch_all(onekeel_store::Single::conn(single))
         .await
@@ -41,10 +46,12 @@ pub(crate) async fn list(store: &Store) -> Result<Vec<Plan>, Fault> {
                 display_name: row.display_name,
                 limits: Vec::new(),
                 requests_per_minute: row.requests_per_minute,
+                requests_failure_policy: policy(row.policy.as_deref()).into(),
             });
         plan.limits.push(PlanLimit {
             resource: Resource::from_name(&row.resource).unwrap_or_default().into(),
             max: row.max_units,
+            failure_policy: FailurePolicy::Closed.into(),
         });
     }
     Ok(plans.into_values().collect())

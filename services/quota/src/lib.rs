@@ -6,6 +6,8 @@ mod caps;
 mod catalogue;
 mod lease;
 mod limits;
+mod rate;
+mod reckoning;
 mod report;
 mod reserve;
 mod room;

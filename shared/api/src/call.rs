@@ -1,6 +1,8 @@
 //! The call that runs now: its place in a trace, its tenant, and how it failed. Logs, spans and metrics read it.
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use http::HeaderValue;
+
 use crate::trace::TraceContext;
 use crate::{ClientId, ErrorReason};
 
@@ -14,7 +16,17 @@ pub struct Call {
     context: TraceContext,
     state: Option<Box<str>>,
     tenant: OnceLock<ClientId>,
+    rate_limit: OnceLock<RateLimit>,
     failure: Mutex<Option<Failure>>,
+}
+
+/// What the answer says of the tenant's limit of requests, whatever the answer is.
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    /// `ratelimit-policy`: how many in which time.
+    pub policy: HeaderValue,
+    /// `ratelimit`: how many are left; absent while nothing is counted.
+    pub state: Option<HeaderValue>,
 }
 
 /// Why a call failed, as its own process knows it.
@@ -33,6 +45,7 @@ impl Call {
             context,
             state,
             tenant: OnceLock::new(),
+            rate_limit: OnceLock::new(),
             failure: Mutex::default(),
         }
     }
@@ -71,6 +84,16 @@ impl Call {
     /// Notes the tenant of a verified caller; the first one stays.
     pub fn note_tenant(&self, tenant: ClientId) {
         self.tenant.get_or_init(|| tenant);
+    }
+
+    /// What is known of the tenant's limit of requests.
+    pub fn rate_limit(&self) -> Option<&RateLimit> {
+        self.rate_limit.get()
+    }
+
+    /// Notes what is known of the tenant's limit of requests; the first one stays.
+    pub fn note_rate_limit(&self, limit: RateLimit) {
+        self.rate_limit.get_or_init(|| limit);
     }
 
     /// Notes why the call fails; the last one counts.

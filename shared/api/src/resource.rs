@@ -1,5 +1,5 @@
-//! The short names of limited resources, as they stand in the database, in errors and in metrics.
-use crate::quota::Resource;
+//! The short names of limited resources and of failure policies, as they stand in the database, in errors and in metrics.
+use crate::quota::{FailurePolicy, Resource};
 
 impl Resource {
     /// Every resource that a plan limits.
@@ -19,5 +19,24 @@ impl Resource {
     /// The resource with this short name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|resource| resource.name() == name)
+    }
+}
+
+impl FailurePolicy {
+    /// The short name, for example `bounded`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Bounded => "bounded",
+            Self::Unspecified => "unknown",
+        }
+    }
+
+    /// The policy with this short name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Closed, Self::Open, Self::Bounded]
+            .into_iter()
+            .find(|policy| policy.name() == name)
     }
 }

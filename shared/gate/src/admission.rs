@@ -94,16 +94,15 @@ impl Gate {
                 Err(Fault::permission_denied())
             };
         };
-        if let Caller::Tenant(tenant) = &caller {
-            self.check_state(tenant, &policy).await?;
+        let Caller::Tenant(tenant) = &caller else {
+            return check_permission(&caller, &policy);
+        };
+        let state = self.check_state(tenant, &policy).await;
+        if let Err(fault) = state.and_then(|()| check_permission(&caller, &policy)) {
+            self.allowances.announce(tenant);
+            return Err(fault);
         }
-        if !caller.may(&policy) {
-            return Err(Fault::permission_denied());
-        }
-        match &caller {
-            Caller::Tenant(tenant) => self.allowances.spend(tenant, policy.cost.into()).await,
-            Caller::Platform(_) | Caller::Service(_) => Ok(()),
-        }
+        self.allowances.spend(tenant, policy.cost.into()).await
     }
 
     async fn check_state(&self, tenant: &Tenant, policy: &Policy) -> Result<(), Fault> {
@@ -118,5 +117,13 @@ impl Gate {
             TenantState::Provisioning => Err(Fault::unavailable("the tenant is still being set up; try again")),
             TenantState::Deleted | TenantState::Unspecified => Err(Fault::permission_denied()),
         }
+    }
+}
+
+fn check_permission(caller: &Caller, policy: &Policy) -> Result<(), Fault> {
+    if caller.may(policy) {
+        Ok(())
+    } else {
+        Err(Fault::permission_denied())
     }
 }

@@ -1,9 +1,10 @@
 //! Requests that a tenant may make: slices leased from QuotaService and spent here without asking again.
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use onekeel_api::quota::{AcquireAllowanceRequest, AcquireAllowanceResponse};
-use onekeel_api::{ClientId, ErrorReason, Fault};
+use onekeel_api::{Call, ClientId, ErrorReason, Fault};
 use onekeel_tenancy::Tenant;
 use quick_cache::sync::Cache;
 use tokio::sync::OwnedMutexGuard;
@@ -16,8 +17,16 @@ const LONGEST_CALL: Duration = Duration::from_millis(900);
 const REMEMBERED_TENANTS: usize = 10_000;
 
 pub(crate) struct Allowances {
-    peers: Peers,
+    authority: Authority,
     slots: Cache<ClientId, Arc<Slot>>,
+}
+
+/// The way to QuotaService.
+#[derive(Clone)]
+struct Authority {
+    peers: Peers,
+    /// Whether it was away when it was last asked, for whichever tenant.
+    away: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -36,7 +45,10 @@ impl Slot {
 impl Allowances {
     pub fn new(peers: Peers) -> Self {
         Self {
-            peers,
+            authority: Authority {
+                peers,
+                away: Arc::default(),
+            },
             slots: Cache::new(REMEMBERED_TENANTS),
         }
     }
@@ -49,22 +61,43 @@ impl Allowances {
             .slots
             .get_or_insert_with(&tenant.id(), || Ok::<_, Fault>(Arc::default()));
         let slot = made?;
-        if slot.slice().spend(cost) {
-            return Ok(());
+        {
+            let mut slice = slot.slice();
+            if slice.spend(cost) {
+                note(&mut slice, None);
+                return Ok(());
+            }
         }
         let flight = slot.flight.clone().lock_owned().await;
-        detached(refill(self.peers.clone(), slot, flight, tenant.clone(), cost)).await
+        let refilled = refill(self.authority.clone(), slot.clone(), flight, tenant.clone(), cost);
+        let spent = detached(refilled).await;
+        note(&mut slot.slice(), spent.as_ref().err().and_then(Fault::retry_delay));
+        spent
+    }
+
+    /// Notes for the answer what is known of the tenant's limit, where a call is refused before it is counted.
+    pub fn announce(&self, tenant: &Tenant) {
+        if let Some(slot) = self.slots.get(&tenant.id()) {
+            note(&mut slot.slice(), None);
+        }
+    }
+}
+
+/// Notes for the answer of the present call what is left.
+fn note(slice: &mut Slice, retry: Option<Duration>) {
+    if let Some(limit) = slice.announce(retry) {
+        Call::with_current(|call| call.note_rate_limit(limit));
     }
 }
 
 async fn refill(
-    peers: Peers,
+    authority: Authority,
     slot: Arc<Slot>,
     _flight: OwnedMutexGuard<()>,
     tenant: Tenant,
     cost: i64,
 ) -> Result<(), Fault> {
-    let want = {
+    let (wish, told) = {
         let mut slice = slot.slice();
         if slice.spend(cost) {
             return Ok(());
@@ -72,25 +105,48 @@ async fn refill(
         if let Some(fault) = slice.asked_in_vain() {
             return slice.fall_back(cost, fault);
         }
-        slice.next_want(cost)
+        let spent_alone = slice.untold();
+        let wish = AcquireAllowanceRequest {
+            want: slice.next_want(cost),
+            least: cost,
+            spent_alone,
+        };
+        (wish, spent_alone)
     };
     // Its life counts from before the question, so that no answer, however slow, is spent too late.
     let asked = Instant::now();
-    let fault = match ask(&peers, &tenant, want, cost).await {
-        Ok(answer) => return slot.slice().refill(&answer, asked, cost),
+    let fault = match authority.ask(&tenant, wish).await {
+        Ok(answer) => return slot.slice().refill(&answer, asked, told, cost),
         Err(fault) => fault,
     };
     if !matches!(fault.reason(), ErrorReason::Unavailable | ErrorReason::DeadlineExceeded) {
         return Err(fault);
     }
-    tracing::warn!(tenant.id = %tenant.id(), %fault, "the request allowance is counted by this process alone");
     let mut slice = slot.slice();
     slice.note_in_vain(asked);
     slice.fall_back(cost, fault)
 }
 
-async fn ask(peers: &Peers, tenant: &Tenant, want: i64, least: i64) -> Result<AcquireAllowanceResponse, Fault> {
-    let request = peers.request(tenant, AcquireAllowanceRequest { want, least }, LONGEST_CALL)?;
-    let answer = peers.quota().acquire_allowance(request).await;
-    Ok(answer.map_err(|status| Fault::from_status(&status))?.into_inner())
+impl Authority {
+    async fn ask(&self, tenant: &Tenant, wish: AcquireAllowanceRequest) -> Result<AcquireAllowanceResponse, Fault> {
+        let request = self.peers.request(tenant, wish, LONGEST_CALL)?;
+        let answer = self.peers.quota().acquire_allowance(request).await;
+        let answer = answer.map_err(|status| Fault::from_status(&status));
+        self.note(tenant, answer.as_ref().err());
+        Ok(answer?.into_inner())
+    }
+
+    /// One line when it goes, and one when it is back, however many calls meet it.
+    fn note(&self, tenant: &Tenant, fault: Option<&Fault>) {
+        let away = fault
+            .is_some_and(|fault| matches!(fault.reason(), ErrorReason::Unavailable | ErrorReason::DeadlineExceeded));
+        if self.away.swap(away, Ordering::AcqRel) == away {
+            return;
+        }
+        if let (true, Some(fault)) = (away, fault) {
+            tracing::warn!(tenant.id = %tenant.id(), %fault, "request allowances cannot be had; the policy of each limit decides");
+        } else {
+            tracing::info!("request allowances are counted exactly again");
+        }
+    }
 }

@@ -4,9 +4,11 @@
 
 mod admission;
 mod allowance;
+mod announce;
 mod charge;
 mod context;
 mod detached;
+mod fallback;
 mod lease;
 mod ledger;
 mod peers;

@@ -1,18 +1,20 @@
 //! A slice of a tenant's minute, spent request by request; and what may be spent while no slice can be had. No I/O here.
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
+use onekeel_api::call::RateLimit;
 use onekeel_api::quota::AcquireAllowanceResponse;
 use onekeel_api::{ErrorReason, Fault};
 
+use crate::announce;
+use crate::fallback::{ASK_AGAIN, Fallback};
+
 const LONGEST_LIFE: Duration = Duration::from_secs(1);
-/// While the authority does not answer, it is asked this often.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A slice is as large as the demand of this time.
 const AHEAD: Duration = Duration::from_millis(250);
 /// Demand is not judged by less than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
-const WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 const MOST_WANTED: i64 = 10_000;
 
 /// What a tenant may still spend here.
@@ -26,25 +28,55 @@ pub(crate) struct Slice {
     spent: i64,
     /// When the authority was last asked without an answer.
     in_vain: Option<Instant>,
-    fallback: Option<Fallback>,
+    fallback: Fallback,
+    told: Option<Told>,
 }
 
-/// What may be spent while the authority cannot be asked: its own figure, within any minute.
-struct Fallback {
-    per_minute: i64,
-    log: VecDeque<(Instant, i64)>,
+/// What the authority said last of the tenant's limit.
+struct Told {
+    limit: i64,
+    policy: HeaderValue,
+    remaining: i64,
+    /// When it was asked.
+    asked: Instant,
 }
 
 impl Slice {
     /// Spends `cost` of the slice if it lives and has as much.
     pub fn spend(&mut self, cost: i64) -> bool {
-        let alive = self.until.is_some_and(|until| Instant::now() < until);
-        if !alive || self.left < cost {
+        if self.living() < cost {
             return false;
         }
         self.left -= cost;
         self.spent += cost;
         true
+    }
+
+    /// What is left of the slice; nothing after its life.
+    fn living(&self) -> i64 {
+        let alive = self.until.is_some_and(|until| Instant::now() < until);
+        if alive { self.left } else { 0 }
+    }
+
+    /// What an answer says of the limit after a call was let in, or refused with this time to retry. Nothing is known
+    /// of a tenant that never had an allowance here.
+    ///
+    /// What is left is an estimate: less, when other processes spend meanwhile; more, when grants of a minute ago are
+    /// forgotten meanwhile.
+    pub fn announce(&mut self, retry: Option<Duration>) -> Option<RateLimit> {
+        let told = self.told.as_ref()?;
+        let alone = self.asked_in_vain().is_some();
+        let left = match (alone, self.living()) {
+            (true, 0) => self.fallback.left(),
+            (true, living) => Some(living),
+            (false, living) => Some(told.remaining + living),
+        };
+        let forgotten = (WINDOW + LONGEST_LIFE).saturating_sub(told.asked.elapsed());
+        let after = retry.unwrap_or(if alone { WINDOW } else { forgotten });
+        Some(RateLimit {
+            policy: told.policy.clone(),
+            state: left.map(|left| announce::state(left, after)),
+        })
     }
 
     /// What the demand of late spends in [`AHEAD`], at most twice the last slice: a slice is used up long before it
@@ -57,33 +89,47 @@ impl Slice {
         demand.min(self.granted * 2).max(cost).min(MOST_WANTED)
     }
 
-    /// Takes what was granted to a question of the time `asked`, and spends `cost` of it.
-    pub fn refill(&mut self, answer: &AcquireAllowanceResponse, asked: Instant, cost: i64) -> Result<(), Fault> {
+    /// What was spent without the authority and must be told to it.
+    pub fn untold(&mut self) -> i64 {
+        self.fallback.untold()
+    }
+
+    /// Takes what was granted to a question of the time `asked` that told of `told` requests, and spends `cost` of it.
+    pub fn refill(
+        &mut self,
+        answer: &AcquireAllowanceResponse,
+        asked: Instant,
+        told: i64,
+        cost: i64,
+    ) -> Result<(), Fault> {
         let life = duration(answer.life.as_ref()).min(LONGEST_LIFE);
-        let alive = self.until.is_some_and(|until| Instant::now() < until);
         // What is left of a living slice lives no longer than before, so the sum takes the shorter life.
-        let until = asked + life;
-        self.until = Some(if alive && self.left > 0 {
+        let (living, until) = (self.living(), asked + life);
+        self.until = Some(if living > 0 {
             self.until.map_or(until, |old| old.min(until))
         } else {
             until
         });
-        self.left = if alive {
-            self.left + answer.granted
-        } else {
-            answer.granted
-        };
+        self.left = living + answer.granted;
         (self.granted_at, self.granted, self.spent) = (Some(Instant::now()), answer.granted, 0);
         self.in_vain = None;
-        let log = self.fallback.take().map(|fallback| fallback.log).unwrap_or_default();
-        self.fallback = Some(Fallback {
-            per_minute: answer.fallback_per_minute,
-            log,
+        self.fallback.learn(answer, told);
+        let known = self.told.take().filter(|known| known.limit == answer.limit);
+        self.told = Some(Told {
+            limit: answer.limit,
+            policy: known.map_or_else(|| announce::policy(answer.limit), |known| known.policy),
+            remaining: answer.remaining,
+            asked,
         });
         if self.spend(cost) {
             return Ok(());
         }
-        Err(rate_limited(answer.limit, duration(answer.retry_after.as_ref())))
+        let retry = duration(answer.retry_after.as_ref());
+        if answer.uncertain {
+            let lost = "what was spent of the request allowance is not known at present; try again";
+            return Err(Fault::unavailable(lost).retry_after(retry));
+        }
+        Err(rate_limited(answer.limit, retry))
     }
 
     /// Notes that a question of the time `asked` got no answer.
@@ -97,30 +143,13 @@ impl Slice {
         lately.then(|| Fault::unavailable("the authority was not reachable a moment ago"))
     }
 
-    /// Spends `cost` of this process's own share; `fault` is why the authority was not asked, or did not answer.
+    /// Spends `cost` by the policy for such times; `fault` is why the authority was not asked, or did not answer.
     pub fn fall_back(&mut self, cost: i64, fault: Fault) -> Result<(), Fault> {
-        metrics::counter!("onekeel_allowance_fallbacks_total").increment(1);
-        // A tenant whose limit this process never learned is not let in on a guess.
-        let Some(fallback) = &mut self.fallback else {
-            return Err(Fault::unavailable("the request allowance cannot be checked; try again").cause(fault));
-        };
-        while fallback.log.front().is_some_and(|(at, _)| at.elapsed() >= WINDOW) {
-            fallback.log.pop_front();
-        }
-        let spent: i64 = fallback.log.iter().map(|(_, cost)| cost).sum();
-        if spent + cost > fallback.per_minute {
-            let retry = fallback
-                .log
-                .front()
-                .map_or(WINDOW, |(at, _)| WINDOW.saturating_sub(at.elapsed()));
-            return Err(rate_limited(fallback.per_minute, retry));
-        }
-        fallback.log.push_back((Instant::now(), cost));
-        Ok(())
+        self.fallback.spend(cost, fault)
     }
 }
 
-fn rate_limited(limit: i64, retry: Duration) -> Fault {
+pub(crate) fn rate_limited(limit: i64, retry: Duration) -> Fault {
     let retry = retry.max(Duration::from_millis(1));
     Fault::new(
         ErrorReason::RateLimited,
@@ -141,6 +170,8 @@ fn micros(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use onekeel_api::quota::FailurePolicy;
+
     use super::*;
 
     fn slice(granted: i64, limit: i64, fallback_per_minute: i64) -> AcquireAllowanceResponse {
@@ -151,6 +182,8 @@ mod tests {
             remaining: 0,
             retry_after: None,
             fallback_per_minute,
+            failure_policy: FailurePolicy::Bounded.into(),
+            uncertain: false,
         }
     }
 
@@ -159,14 +192,14 @@ mod tests {
         let mut state = Slice::default();
         assert!(!state.spend(1), "nothing was granted yet");
         state
-            .refill(&slice(3, 100, 100), Instant::now(), 1)
+            .refill(&slice(3, 100, 100), Instant::now(), 0, 1)
             .expect("one of three");
         assert!(state.spend(2) && !state.spend(1), "three in all");
         let late = Instant::now()
             .checked_sub(LONGEST_LIFE)
             .expect("a clock that runs for a second");
         state
-            .refill(&slice(3, 100, 100), late, 1)
+            .refill(&slice(3, 100, 100), late, 0, 1)
             .expect_err("the answer came after the slice's life");
     }
 
@@ -174,7 +207,9 @@ mod tests {
     fn slices_follow_the_demand_and_at_most_double() {
         let mut state = Slice::default();
         assert_eq!(state.next_want(1), 1);
-        state.refill(&slice(8, 100, 100), Instant::now(), 8).expect("granted");
+        state
+            .refill(&slice(8, 100, 100), Instant::now(), 0, 8)
+            .expect("granted");
         assert_eq!(state.next_want(1), 16, "used up at once");
         state.granted_at = Instant::now().checked_sub(LONGEST_LIFE);
         assert_eq!(state.next_want(1), 2, "eight in a second are two in a quarter");
@@ -187,12 +222,45 @@ mod tests {
         let mut state = Slice::default();
         let unknown = state.fall_back(1, gone()).expect_err("no limit is known");
         assert_eq!(unknown.reason(), ErrorReason::Unavailable);
-        state.refill(&slice(1, 100, 5), Instant::now(), 1).expect("granted");
+        state.refill(&slice(1, 100, 5), Instant::now(), 0, 1).expect("granted");
         for _ in 0..5 {
             state.fall_back(1, gone()).expect("within the share");
         }
         let beyond = state.fall_back(1, gone()).expect_err("beyond the share");
         assert_eq!(beyond.reason(), ErrorReason::RateLimited);
-        assert!(beyond.retry_delay().is_some_and(|wait| wait <= WINDOW));
+        assert_eq!(state.untold(), 5, "the authority is told when it is back");
+    }
+
+    #[test]
+    fn a_store_that_forgot_is_no_limit_that_is_reached() {
+        let answer = AcquireAllowanceResponse {
+            uncertain: true,
+            retry_after: prost_types::Duration::try_from(WINDOW).ok(),
+            ..slice(0, 100, 100)
+        };
+        let refused = Slice::default().refill(&answer, Instant::now(), 0, 1);
+        let refused = refused.expect_err("nothing was granted");
+        assert_eq!(refused.reason(), ErrorReason::Unavailable);
+        assert_eq!(refused.retry_delay(), Some(WINDOW));
+    }
+
+    #[test]
+    fn answers_tell_what_is_left_here_and_there() {
+        let mut state = Slice::default();
+        assert!(state.announce(None).is_none(), "nothing is known");
+        let answer = AcquireAllowanceResponse {
+            remaining: 40,
+            ..slice(3, 100, 50)
+        };
+        state.refill(&answer, Instant::now(), 0, 1).expect("one of three");
+        let told = state.announce(None).expect("known");
+        assert_eq!(told.policy, "\"requests\";q=100;w=60");
+        assert_eq!(told.state.expect("counted"), "\"requests\";r=42;t=61");
+        let refused = state.announce(Some(Duration::from_secs(7))).expect("known");
+        assert_eq!(refused.state.expect("counted"), "\"requests\";r=42;t=7");
+        state.note_in_vain(Instant::now());
+        state.until = None;
+        let alone = state.announce(None).expect("known");
+        assert_eq!(alone.state.expect("counted"), "\"requests\";r=50;t=60");
     }
 }

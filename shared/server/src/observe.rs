@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use onekeel_api::Call;
 use onekeel_api::trace::{TraceContext, TraceId, parse_state};
 use onekeel_telemetry::{CallIds, Place, Telemetry, server_span};
@@ -15,6 +15,8 @@ use crate::ended::{Ending, Lines};
 
 /// What the conventions for RPC call a method that the contract does not know.
 const OTHER: &str = "_OTHER";
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Puts [`Observe`] around a service.
 #[derive(Clone)]
@@ -81,7 +83,9 @@ where
         let span = self.watch.span(&call, parent, method);
         let ending = Ending::new(self.watch.clone(), method, call.clone(), parent, span.clone());
         let work = async move {
-            let response = inner.call(request).await?;
+            let mut response = inner.call(request).await?;
+            // Here, so that no refusal of the layers inside lacks them.
+            announce(response.headers_mut());
             ending.answered(response.headers());
             Ok(response)
         };
@@ -124,6 +128,19 @@ impl Watch {
         let name = self.telemetry.calls.name(method).unwrap_or(OTHER);
         server_span(name, &place(call, parent))
     }
+}
+
+/// Says in the head of the answer what is known of the tenant's limit of requests.
+fn announce(head: &mut HeaderMap) {
+    Call::with_current(|call| {
+        let Some(limit) = call.rate_limit() else {
+            return;
+        };
+        head.insert(RATE_LIMIT_POLICY, limit.policy.clone());
+        if let Some(state) = &limit.state {
+            head.insert(RATE_LIMIT, state.clone());
+        }
+    });
 }
 
 /// Where a call's span stands, for the crate that makes spans.

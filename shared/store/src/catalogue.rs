@@ -9,8 +9,9 @@ use crate::{DbResult, Store};
 pub const SCHEMAS: [&str; 5] = ["onekeel", "tenant", "lead", "campaign", "quota"];
 
 /// The reviewed list of tables that belong to no tenant: catalogues and directories.
-pub const UNSCOPED_TABLES: [&str; 8] = [
+pub const UNSCOPED_TABLES: [&str; 9] = [
     "quota.directory",
+    "quota.failure_policies",
     "quota.plan_limits",
     "quota.plans",
     "quota.price_lists",

@@ -6,6 +6,7 @@
 mod catalogue;
 mod directory;
 mod error;
+mod lane;
 mod meters;
 pub mod migrate;
 mod open;

@@ -7,12 +7,14 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::DbResult;
+use crate::lane::Lanes;
 use crate::meters::Meters;
 
 /// Longest statement of a call without a deadline of its own.
 pub(crate) const LONGEST_STATEMENT: Duration = Duration::from_secs(30);
 const LONGEST_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
-const LONGEST_ACQUIRE: Duration = Duration::from_secs(5);
+/// Longest wait for a connection.
+pub(crate) const LONGEST_ACQUIRE: Duration = Duration::from_secs(5);
 
 /// Where the database is and how many connections one process may hold.
 #[derive(Clone)]
@@ -29,6 +31,7 @@ pub struct StoreConfig {
 #[derive(Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    pub(crate) lanes: Lanes,
     pub(crate) meters: Arc<Meters>,
 }
 
@@ -59,6 +62,7 @@ impl Store {
             .db()?;
         Ok(Self {
             pool,
+            lanes: Lanes::of(config.max_connections),
             meters: Arc::default(),
         })
     }

@@ -3,12 +3,11 @@ use std::time::{Duration, Instant};
 
 use onekeel_api::{Call, Deadline, ErrorReason, Fault};
 use onekeel_tenancy::Tenant;
-use sqlx::Postgres;
-use sqlx::pool::PoolConnection;
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use crate::error::is_connection_lost;
+use crate::lane::Held;
 use crate::open::LONGEST_STATEMENT;
 use crate::tx::{Single, TenantTx};
 use crate::{DbResult, Store};
@@ -126,8 +125,18 @@ impl Store {
         read.inspect_err(|fault| mark(&span, fault))
     }
 
-    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.meters.acquire(&self.pool).await
+    /// A connection in the lane of this tenant; in none for the nil one. First the lane: who waits for it holds nothing.
+    pub(crate) async fn acquire(&self, client: Uuid) -> Result<Held, sqlx::Error> {
+        let place = if client.is_nil() {
+            None
+        } else {
+            Some(self.lanes.enter(client).await?)
+        };
+        let connection = self.meters.acquire(&self.pool).await?;
+        Ok(Held {
+            connection,
+            _place: place,
+        })
     }
 }
 

@@ -8,21 +8,21 @@ use onekeel_tenancy::Tenant;
     reason = "the tenant's setting, see `begin`, is the one exception"
 )]
 use sqlx::AssertSqlSafe;
-use sqlx::pool::PoolConnection;
-use sqlx::{Error, PgConnection, Postgres, raw_sql};
+use sqlx::{Error, PgConnection, raw_sql};
 use uuid::Uuid;
 
 use crate::Store;
 use crate::error::{fault, is_connection_lost};
+use crate::lane::Held;
 use crate::open::LONGEST_STATEMENT;
 use crate::statement::{Recording, Statement, mark};
 
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(2);
 
 /// The time in which a call holds a connection; what it waits for one is not the tenant's fault.
-struct Held(Instant);
+struct Metered(Instant);
 
-impl Drop for Held {
+impl Drop for Metered {
     fn drop(&mut self) {
         Meter::note_database(self.0.elapsed());
     }
@@ -34,11 +34,11 @@ impl Drop for Held {
 /// dropped during BEGIN would hand its tenant to the next borrower. Dropped before its end, this rolls back in a
 /// task of its own, and when that fails the connection is closed; it never returns to the pool in doubt.
 pub struct TenantTx {
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<Held>,
     client: ClientId,
     name: &'static str,
     recording: Recording,
-    _held: Held,
+    _metered: Metered,
 }
 
 impl TenantTx {
@@ -48,13 +48,13 @@ impl TenantTx {
         let recording = Recording::of(&store.pool);
         let mut tried = 0;
         loop {
-            let connection = store.acquire().await.map_err(|error| fault(&error))?;
+            let connection = store.acquire(tenant.id().uuid()).await.map_err(|error| fault(&error))?;
             let mut tx = Self {
                 connection: Some(connection),
                 client: tenant.id(),
                 name,
                 recording: recording.clone(),
-                _held: Held(Instant::now()),
+                _metered: Metered(Instant::now()),
             };
             let milliseconds = Deadline::remaining_or(LONGEST_STATEMENT).as_millis().max(1);
             // The only SQL in the suite that is put together at run time; it holds a number and a parsed UUID.
@@ -145,7 +145,7 @@ impl Drop for TenantTx {
     }
 }
 
-async fn end(connection: PoolConnection<Postgres>) {
+async fn end(connection: Held) {
     // Closed unless the rollback is known to have worked; also when this future itself is dropped.
     let mut doubtful = Doubtful(Some(connection));
     let connection = doubtful.0.as_mut().expect("just put there");
@@ -155,7 +155,7 @@ async fn end(connection: PoolConnection<Postgres>) {
     }
 }
 
-struct Doubtful(Option<PoolConnection<Postgres>>);
+struct Doubtful(Option<Held>);
 
 impl Drop for Doubtful {
     fn drop(&mut self) {
@@ -167,19 +167,19 @@ impl Drop for Doubtful {
 
 /// A connection for exactly one statement that reads.
 pub struct Single {
-    connection: PoolConnection<Postgres>,
+    connection: Held,
     client: Uuid,
     recording: Recording,
-    _held: Held,
+    _metered: Metered,
 }
 
 impl Single {
     pub(crate) async fn acquire(store: &Store, client: Uuid) -> Result<Self, Error> {
         Ok(Self {
-            connection: store.acquire().await?,
+            connection: store.acquire(client).await?,
             client,
             recording: Recording::of(&store.pool),
-            _held: Held(Instant::now()),
+            _metered: Metered(Instant::now()),
         })
     }
 

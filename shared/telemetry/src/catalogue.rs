@@ -88,6 +88,7 @@ pub const CATALOGUE: &[Area] = &[
         metric("onekeel_db_dropped_transactions_total", Counter, "", "Transactions rolled back because their call went away."),
         metric("onekeel_db_connections", Gauge, "state", "Connections of this process: `open`, `idle`, and the `most` that it may open."),
         metric("onekeel_db_waiting", Gauge, "", "Calls that wait for a connection now."),
+        metric("onekeel_db_lane_waits_total", Counter, "outcome", "Calls that found their tenant at its share of the connections and `waited`, or were `refused` because too many waited."),
         metric("onekeel_db_acquire_seconds", Histogram, "", "How long calls waited for a connection."),
     ] },
     Area { name: "Limits", metrics: &[
@@ -103,10 +104,11 @@ pub const CATALOGUE: &[Area] = &[
         metric("onekeel_quota_overspent_leases_total", Counter, "", "Leases with more charges than units; must stay 0."),
         metric("onekeel_quota_drifts_total", Counter, "resource", "Accounts that a verification found to differ from the rows; must stay 0."),
         metric("onekeel_quota_watch_seconds", Histogram, "", "How long a look of a watch at the thresholds took."),
-        metric("onekeel_allowance_grants_total", Counter, "outcome", "Slices of request allowance by what became of the wish: `granted` or `refused`."),
+        metric("onekeel_allowance_grants_total", Counter, "outcome", "Slices of request allowance by what became of the wish: `granted`, `refused`, or `uncertain` because Redis forgot what a closed limit must know."),
         metric("onekeel_allowance_granted_requests_total", Counter, "", "Requests in the slices that were granted."),
         metric("onekeel_allowance_store_failures_total", Counter, "", "Slices that could not be counted because Redis did not answer."),
-        metric("onekeel_allowance_fallbacks_total", Counter, "", "Calls counted by this process alone, because QuotaService or Redis was away."),
+        metric("onekeel_allowance_clock_steps_total", Counter, "", "Times that the clock of Redis was found set; grants age by their own time all the same."),
+        metric("onekeel_allowance_fallbacks_total", Counter, "policy, outcome", "Calls that no allowance could be had for, because QuotaService or Redis was away: `admitted` or `refused` by the limit's failure policy, `unknown` where it was never learned."),
     ] },
     Area { name: "Usage", metrics: &[
         metric("onekeel_usage_early_rounds_total", Counter, "", "Rounds that wrote down what tenants used before it was time, because so many tenants called."),

@@ -19,7 +19,12 @@ struct Tool {
     install: &'static str,
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 6] = [
+    Tool {
+        name: "faketime",
+        find: library_of_faketime,
+        install: "apt-get install -y faketime",
+    },
     Tool {
         name: "grpcurl",
         find: program,
@@ -191,6 +196,16 @@ fn program(name: &str) -> Option<PathBuf> {
         .chain(home)
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
+}
+
+/// The library that gives a program a clock of its own; Debian keeps it in a folder for each architecture.
+fn library_of_faketime(name: &str) -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?;
+    let folders = folders.filter_map(|entry| Some(entry.ok()?.path()));
+    std::iter::once(PathBuf::from("/usr/local/lib"))
+        .chain(folders)
+        .map(|folder| folder.join(name).join("libfaketimeMT.so.1"))
+        .find(|library| library.is_file())
 }
 
 /// Where this project's scripts keep what they fetched.

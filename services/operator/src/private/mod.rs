@@ -40,15 +40,24 @@ impl Backing {
         if let Some(url) = &database_url {
             given::refuse_to_change_logins(url).await?;
         }
-        Self::start_missing(database_url, redis_url).await
+        Self::start_missing(database_url, redis_url, None).await
     }
 
     /// Starts both, whatever the environment names: for those who want to kill them.
     pub async fn start_private() -> anyhow::Result<Self> {
-        Self::start_missing(None, None).await
+        Self::start_missing(None, None, None).await
     }
 
-    async fn start_missing(database_url: Option<String>, redis_url: Option<String>) -> anyhow::Result<Self> {
+    /// As [`Backing::start_private`], with a Redis whose clock the library `clock` (libfaketime) lets tests set.
+    pub async fn start_private_by_clock(clock: &Path) -> anyhow::Result<Self> {
+        Self::start_missing(None, None, Some(clock)).await
+    }
+
+    async fn start_missing(
+        database_url: Option<String>,
+        redis_url: Option<String>,
+        clock: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         ensure_installed(database_url.is_none(), redis_url.is_none())?;
         let folder = open_folder()?;
         let postgres = match &database_url {
@@ -56,7 +65,7 @@ impl Backing {
             Some(_) => None,
         };
         let redis = match &redis_url {
-            None => Some(Redis::start(folder.path()).await?),
+            None => Some(Redis::start(folder.path(), clock).await?),
             Some(_) => None,
         };
         let private = |url: Option<String>, own: Option<String>| url.or(own).context("one of both is there");

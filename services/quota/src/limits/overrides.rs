@@ -1,12 +1,13 @@
 //! A tenant's limits of its own, in the place of its plan's.
 use chrono::{DateTime, Utc};
-use onekeel_api::quota::{Override, Resource, SetOverrideRequest};
+use onekeel_api::quota::{FailurePolicy, Override, Resource, SetOverrideRequest};
 use onekeel_api::{Fault, Violations, timestamp};
 use onekeel_store::{DbResult, TenantTx};
 use uuid::Uuid;
 
 use crate::caps;
 use crate::catalogue::UNLIMITED;
+use crate::rate::policy;
 
 const REQUESTS: &str = "requests_per_minute";
 const MOST_REQUESTS: i64 = 1_000_000_000;
@@ -20,6 +21,7 @@ pub(super) struct NewOverride {
     limit: Option<i64>,
     expires_at: Option<DateTime<Utc>>,
     reason: String,
+    policy: Option<&'static str>,
 }
 
 impl TryFrom<SetOverrideRequest> for NewOverride {
@@ -47,6 +49,14 @@ impl TryFrom<SetOverrideRequest> for NewOverride {
         let ahead = expires_at.is_none_or(|at| at.is_some_and(|at| at > Utc::now()));
         wrong.check(ahead, "expire_time", "must be in the future, or absent");
         wrong.text("reason", &request.reason, 1..=500);
+        let policy = request.failure_policy();
+        let policy = (policy != FailurePolicy::Unspecified).then(|| policy.name());
+        let fits = policy.is_none() || resource == Some(REQUESTS);
+        wrong.check(
+            fits,
+            "failure_policy",
+            "is of requests_per_minute only: what a tenant owns is always counted",
+        );
         wrong.into_result()?;
         Ok(Self {
             id: Uuid::now_v7(),
@@ -54,6 +64,7 @@ impl TryFrom<SetOverrideRequest> for NewOverride {
             limit: request.limit,
             expires_at: expires_at.flatten(),
             reason: request.reason,
+            policy,
         })
     }
 }
@@ -80,6 +91,7 @@ pub(super) struct OverrideRow {
     max_units: Option<i64>,
     expires_at: Option<DateTime<Utc>>,
     reason: String,
+    failure_policy: Option<String>,
     author: String,
     created_at: DateTime<Utc>,
 }
@@ -92,6 +104,10 @@ impl From<OverrideRow> for Override {
             limit: row.max_units,
             expire_time: row.expires_at.map(timestamp),
             reason: row.reason,
+            failure_policy: row
+                .failure_policy
+                .map_or(FailurePolicy::Unspecified, |name| policy(Some(&name)))
+                .into(),
             author: row.author,
             create_time: Some(timestamp(row.created_at)),
         }
@@ -104,9 +120,10 @@ pub(super) async fn set(tx: &mut TenantTx, new: &NewOverride) -> Result<Override
     let (client, name, now) = (tx.client_id(), tx.name(), caps::now(tx).await?);
     let row = sqlx::query_as!(
         OverrideRow,
-        "insert into quota.overrides (client_id, id, resource, max_units, expires_at, reason, author, created_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)
-        returning id, resource, max_units, expires_at, reason, author, created_at",
+        "insert into quota.overrides (client_id, id, resource, max_units, expires_at, reason, author, created_at,
+            failure_policy)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        returning id, resource, max_units, expires_at, reason, failure_policy, author, created_at",
         client,
         new.id,
         new.resource,
@@ -114,7 +131,8 @@ pub(super) async fn set(tx: &mut TenantTx, new: &NewOverride) -> Result<Override
         new.expires_at,
         new.reason,
         name,
-        now
+        now,
+        new.policy
     );
     let row = row.fetch_one(tx.conn()).await.on_constraint(|constraint| {
         let absent = constraint.starts_with("overrides_client_fkey");
@@ -145,7 +163,7 @@ pub(super) async fn list(tx: &mut TenantTx) -> Result<Vec<OverrideRow>, Fault> {
     let client = tx.client_id();
     sqlx::query_as!(
         OverrideRow,
-        "select id, resource, max_units, expires_at, reason, author, created_at from quota.overrides
+        "select id, resource, max_units, expires_at, reason, failure_policy, author, created_at from quota.overrides
         where client_id = $1 order by created_at desc, id desc limit $2",
         client,
         MOST_LISTED

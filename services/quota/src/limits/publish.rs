@@ -1,5 +1,5 @@
 //! A new version of a plan: the catalogue grows, and what was published never changes.
-use onekeel_api::quota::{Plan, PlanLimit, PublishPlanRequest, Resource};
+use onekeel_api::quota::{FailurePolicy, Plan, PlanLimit, PublishPlanRequest, Resource};
 use onekeel_api::{ErrorReason, Fault, Violations};
 use onekeel_store::{Single, Store};
 
@@ -15,7 +15,10 @@ impl TryFrom<PublishPlanRequest> for NewPlan {
     type Error = Fault;
 
     fn try_from(request: PublishPlanRequest) -> Result<Self, Fault> {
-        let plan = request.plan.ok_or_else(|| Fault::invalid("plan", "is required"))?;
+        let mut plan = request.plan.ok_or_else(|| Fault::invalid("plan", "is required"))?;
+        if plan.requests_failure_policy() == FailurePolicy::Unspecified {
+            plan.set_requests_failure_policy(FailurePolicy::Bounded);
+        }
         let mut wrong = Violations::new();
         let small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         wrong.check(
@@ -42,6 +45,15 @@ impl TryFrom<PublishPlanRequest> for NewPlan {
         for (place, limit) in plan.limits.iter().enumerate() {
             let fits = limit.max.is_none_or(|max| (0..=UNLIMITED).contains(&max));
             let field = format!("plan.limits[{place}].max");
+            let counted = matches!(
+                limit.failure_policy(),
+                FailurePolicy::Unspecified | FailurePolicy::Closed
+            );
+            wrong.check(
+                counted,
+                &format!("plan.limits[{place}].failure_policy"),
+                "must be closed, or absent: what a tenant owns is always counted",
+            );
             wrong.check(
                 fits,
                 &field,
@@ -71,6 +83,11 @@ impl NewPlan {
                     where $2 = 1 + coalesce((select max(version) from quota.plans known where known.id = $1), 0)
                     on conflict do nothing
                     returning id, version
+                ), policies as (
+                    insert into quota.failure_policies (plan_id, plan_version, resource, policy)
+                    select id, version, 'requests_per_minute', $7 from plan
+                    union all
+                    select id, version, resource, 'closed' from plan, unnest($5::text[]) as l(resource)
                 )
                 insert into quota.plan_limits (plan_id, plan_version, resource, max_units)
                 select plan.id, plan.version, l.resource, l.max_units
@@ -81,7 +98,8 @@ impl NewPlan {
                 plan.display_name,
                 plan.requests_per_minute,
                 &resources,
-                &limits as &[Option<i64>]
+                &limits as &[Option<i64>],
+                plan.requests_failure_policy().name()
             )
             .fetch_all(single.conn())
             .await
@@ -106,6 +124,7 @@ mod tests {
         let plan = Some(Plan {
             id: "Gold!".to_owned(),
             limits: vec![PlanLimit {
+                failure_policy: FailurePolicy::Unspecified.into(),
                 resource: Resource::Leads.into(),
                 max: Some(-1),
             }],
