@@ -175,7 +175,8 @@ pub async fn plans_and_quotas_show_the_failure_policy(world: Arc<World>) -> anyh
         .await?
         .into_inner()
         .plans;
-    for plan in &plans {
+    let ours = ["basic", "professional", "enterprise"];
+    for plan in plans.iter().filter(|plan| ours.contains(&plan.id.as_str())) {
         ensure!(plan.requests_failure_policy() == FailurePolicy::Bounded, "{plan:?}");
         let closed = |limit: &PlanLimit| limit.failure_policy() == FailurePolicy::Closed;
         ensure!(plan.limits.iter().all(closed), "{plan:?}");
