@@ -99,29 +99,29 @@ pub async fn one_trace_shows_the_whole_way_of_a_creation(suite: Arc<World>) -> a
             create.attribute(name)
         );
     }
-    for method in [
-        "onekeel.quota.v1.QuotaService/Reserve",
-        "onekeel.quota.v1.QuotaService/AcquireAllowance",
+    // A lead takes units of two limits: itself and its bytes.
+    for (method, times) in [
+        ("onekeel.quota.v1.QuotaService/Reserve", 2),
+        ("onekeel.quota.v1.QuotaService/AcquireAllowance", 1),
     ] {
-        let call = only(&spans, method, |span| {
-            span.service == "onekeel-lead" && span.is_call() && span.name == method
-        })?;
-        ensure!(lies_below(&spans, call, create), "{method} is not called by CreateLead");
-        let answer = only(&spans, method, serves("onekeel-quota", method))?;
-        ensure!(
-            answer.parent == call.span_id,
-            "{method} is answered elsewhere: {answer:?}"
-        );
-        ensure!(answer.attribute("tenant.id") == tenant, "{answer:?}");
-        let below = |span: &&Span| span.span_id != answer.span_id && lies_below(&spans, span, answer);
-        let system = |name: &str| {
-            spans
-                .iter()
-                .filter(below)
-                .any(|span| span.attribute("db.system.name") == name)
-        };
-        ensure!(system("postgresql"), "{method} shows no SQL");
-        ensure!(system("redis") == method.ends_with("Allowance"), "{method} and Redis");
+        let calls = |span: &&Span| span.service == "onekeel-lead" && span.is_call() && span.name == method;
+        let calls: Vec<_> = spans.iter().filter(calls).collect();
+        ensure!(calls.len() == times, "{} calls of {method} in {spans:#?}", calls.len());
+        for call in calls {
+            ensure!(lies_below(&spans, call, create), "{method} is not called by CreateLead");
+            let answers = serves("onekeel-quota", method);
+            let answer = only(&spans, method, |span| answers(span) && span.parent == call.span_id)?;
+            ensure!(answer.attribute("tenant.id") == tenant, "{answer:?}");
+            let below = |span: &&Span| span.span_id != answer.span_id && lies_below(&spans, span, answer);
+            let system = |name: &str| {
+                spans
+                    .iter()
+                    .filter(below)
+                    .any(|span| span.attribute("db.system.name") == name)
+            };
+            ensure!(system("postgresql"), "{method} shows no SQL");
+            ensure!(system("redis") == method.ends_with("Allowance"), "{method} and Redis");
+        }
     }
     let insert = only(&spans, "the insert", |span| {
         span.service == "onekeel-lead" && span.attribute("db.query.summary").contains("INSERT lead.leads")
