@@ -1,6 +1,9 @@
 //! A child process that ends with its owner.
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -164,7 +167,19 @@ fn is_alive(process: Pid) -> bool {
     stat(process).is_some_and(|(state, _)| state != 'Z')
 }
 
-/// A port on the loopback interface that nobody listens on at this moment.
+/// Below what systems give to outgoing connections: such a port stays free until its server listens, and again while it
+/// is restarted.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A port on the loopback interface that nobody listens on, and that this process has not given away lately.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one("port")));
+    for _ in PORTS {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % u64::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(step)?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port of {PORTS:?} is free")
 }
