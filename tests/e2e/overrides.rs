@@ -7,6 +7,7 @@ use onekeel_api::quota::{
     EndOverridesRequest, FailurePolicy, ListOverridesRequest, ListPlansRequest, Plan, PlanLimit,
     PreviewPlanChangeRequest, PublishPlanRequest, Resource, SetOverrideRequest,
 };
+use onekeel_api::tenant::ChangePlanRequest;
 use onekeel_api::{ClientId, ErrorReason};
 use onekeel_tests::{World, is, lead_named};
 
@@ -110,6 +111,20 @@ pub async fn a_lowered_limit_is_in_force_at_once_and_in_every_replica_within_two
         .await?;
     // The lease of the first creation was large enough for the next one, and it was settled.
     is(member.create(lead_named("bob")).await, ErrorReason::QuotaExceeded)?;
+
+    // A plan below what is in use, accepted as such, is obeyed as soon.
+    let other = world.member("enterprise").await?;
+    other
+        .import((0..1000).map(|number| lead_named(&format!("lead{number}"))).collect())
+        .await?;
+    let wish = ChangePlanRequest {
+        id: other.id.to_string(),
+        plan: "basic".to_owned(),
+        allow_overage: true,
+    };
+    other.create(lead_named("above")).await?;
+    world.tenants()?.change_plan(world.as_platform(wish)?).await?;
+    is(other.create(lead_named("more")).await, ErrorReason::QuotaExceeded)?;
 
     let set = at_most(member.id, "requests_per_minute", 1);
     limits.set_override(world.as_platform(set)?).await?;

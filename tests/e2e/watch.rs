@@ -3,9 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use onekeel_api::ErrorReason;
 use onekeel_api::quota::watch_quota_response::News;
 use onekeel_api::quota::{Resource, WatchQuotaRequest, WatchQuotaResponse};
-use onekeel_tests::{Member, World, lead_named};
+use onekeel_operator::stack::Plan;
+use onekeel_tests::{Member, World, is, lead_named};
 use tonic::Streaming;
 
 const LONGEST: Duration = Duration::from_secs(20);
@@ -74,4 +76,22 @@ pub async fn each_crossing_is_told_once(world: Arc<World>) -> anyhow::Result<()>
     .await?;
     ensure!(rows == [(1, 80), (2, 100), (3, 80)], "{rows:?}");
     Ok(())
+}
+
+pub async fn a_server_that_ends_ends_its_watches(suite: Arc<World>) -> anyhow::Result<()> {
+    drop(suite);
+    let mut world = World::start(&Plan::default()).await?;
+    let member = world.member("basic").await?;
+    let mut stream = watch(&member).await?;
+    next(&mut stream).await?;
+    let well = tokio::time::timeout(LONGEST, world.stack.server("quota", 0)?.stop());
+    ensure!(
+        well.await.context("the server waits for its watch")??,
+        "the server was cut off"
+    );
+    let ended = tokio::time::timeout(LONGEST, stream.message())
+        .await
+        .context("the watch goes on")?;
+    is(ended, ErrorReason::Unavailable).context("told to watch again")?;
+    world.stop().await
 }

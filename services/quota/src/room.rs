@@ -73,11 +73,7 @@ impl Rooms {
 
     /// After a cap was lowered: settles the leases of this resource while more is held than it allows, young ones too
     /// once they are no more. What a transaction still holds after [`LONGEST_SETTLING`] ends with its lease.
-    pub async fn settle_above(&self, tenant: &Tenant, resource: &str) -> Result<(), Fault> {
-        // Requests a minute are no stock; nothing is held of them.
-        let Some(resource) = Resource::from_name(resource) else {
-            return Ok(());
-        };
+    pub async fn settle_above(&self, tenant: &Tenant, resource: Resource) -> Result<(), Fault> {
         let deadline = Deadline::after(LONGEST_SETTLING);
         let mut level = self.level(tenant, resource).await?;
         while level.reserved > 0 && level.used + level.reserved > level.cap && !deadline.remaining().is_zero() {

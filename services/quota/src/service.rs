@@ -8,7 +8,7 @@ use onekeel_api::quota::quota_service_server::QuotaService;
 use onekeel_api::quota::{
     AcquireAllowanceRequest, AcquireAllowanceResponse, AssignPlanRequest, AssignPlanResponse, GetQuotaRequest,
     GetQuotaResponse, ListPlansRequest, ListPlansResponse, ReleaseReservationRequest, ReleaseReservationResponse,
-    ReserveRequest, ReserveResponse, WatchQuotaRequest, WatchQuotaResponse,
+    ReserveRequest, ReserveResponse, Resource, WatchQuotaRequest, WatchQuotaResponse,
 };
 use onekeel_server::Parts;
 use onekeel_store::Store;
@@ -42,7 +42,7 @@ impl Quota {
             rooms: Arc::new(Rooms::new(parts.store.clone())),
             allowances: Arc::new(allowances),
             hot: HotTenants::new(),
-            watches: Watches::new(parts.store.clone()),
+            watches: Watches::new(parts.store.clone(), parts.draining.clone()),
         })
     }
 
@@ -68,6 +68,12 @@ impl QuotaService for Quota {
         let wish = request.into_inner();
         let plan = assign::assign(&self.store, &self.rooms, &tenant, &wish.plan, wish.allow_overage).await?;
         self.allowances.forget(&tenant);
+        if wish.allow_overage {
+            // Nobody examined what leases hold above the new caps.
+            for resource in Resource::ALL {
+                self.rooms.settle_above(&tenant, resource).await?;
+            }
+        }
         Ok(Response::new(plan))
     }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use onekeel_api::quota::watch_quota_response::News;
 use onekeel_api::quota::{GetQuotaResponse, Resource, ThresholdEvent, WatchQuotaResponse};
-use onekeel_api::{ClientId, Fault, timestamp};
+use onekeel_api::{Call, ClientId, Fault, timestamp};
+use onekeel_server::Draining;
 use onekeel_store::{Single, Store};
 use onekeel_tenancy::Tenant;
 use quick_cache::sync::Cache;
@@ -29,14 +30,16 @@ type Answer = Result<WatchQuotaResponse, Status>;
 /// Running watches, bounded for the process and for each tenant.
 pub(crate) struct Watches {
     store: Store,
+    draining: Draining,
     all: Arc<Semaphore>,
     tenants: Cache<ClientId, Arc<Semaphore>>,
 }
 
 impl Watches {
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, draining: Draining) -> Self {
         Self {
             store,
+            draining,
             all: Arc::new(Semaphore::new(MOST_WATCHES)),
             tenants: Cache::new(MOST_WATCHES),
         }
@@ -56,13 +59,14 @@ impl Watches {
             store: self.store.clone(),
             tenant,
             seen: Resource::ALL.map(|_| 0),
+            call: Call::current(),
             _places: places,
         };
         // What was before the watch is in its first message.
         watch.seen = watch.newest().await?;
         let quota = crate::usage::read(&watch.store, &watch.tenant).await?;
         let (sender, stream) = mpsc::channel(QUEUE);
-        tokio::spawn(watch.run(quota, sender));
+        tokio::spawn(watch.run(quota, sender, self.draining.clone()));
         Ok(ReceiverStream::new(stream))
     }
 }
@@ -72,21 +76,28 @@ struct Watch {
     tenant: Tenant,
     /// The last event of each of [`Resource::ALL`].
     seen: [i64; Resource::ALL.len()],
+    call: Option<Arc<Call>>,
     _places: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 impl Watch {
-    async fn run(mut self, quota: GetQuotaResponse, sender: mpsc::Sender<Answer>) {
+    async fn run(mut self, quota: GetQuotaResponse, sender: mpsc::Sender<Answer>, mut draining: Draining) {
         let end = tokio::time::sleep(LONGEST_WATCH);
         let told = tokio::select! {
             () = end => Err(Fault::unavailable("a watch lasts half an hour; watch again")),
+            () = draining.begun() => Err(Fault::unavailable("this server ends; watch again")),
             // The reader has gone.
             () = sender.closed() => return,
             told = self.tell(quota, &sender) => told,
         };
         if let Err(fault) = told {
+            // The call is over for the server, and still this is its answer, with its trace.
+            let status = match self.call.take() {
+                Some(call) => call.scope(async { fault.into() }).await,
+                None => fault.into(),
+            };
             // A reader that does not read has no place for it either.
-            let _ = sender.try_send(Err(fault.into()));
+            let _ = sender.try_send(Err(status));
         }
     }
 

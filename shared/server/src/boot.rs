@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::drain::{Draining, TakesCalls};
 use crate::metering::{Ledger, Writer};
 use crate::observe::current_call;
 use crate::outgoing::peer;
@@ -45,7 +46,8 @@ fn fail(name: &str, error: &anyhow::Error) -> ExitCode {
 async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::Result<Routed>) -> anyhow::Result<()> {
     let verifier = Arc::new(config.verifier()?);
     let identity = config.transport.identity().await?;
-    let parts = prepare(name, &config).await?;
+    let (takes_calls, draining) = Draining::new();
+    let parts = prepare(name, &config, draining).await?;
     let routed = routes(&parts)?;
     let policies = load_policies(&routed.names)?;
     if config.check {
@@ -71,7 +73,16 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
     let telemetry = telemetry.map_err(anyhow::Error::from_boxed).context("telemetry")?;
     let writer = Writer::start(name, parts.store.clone());
     let admission = (policies, verifier, writer.ledger());
-    let served = serve(name, &config, &parts, routed, admission, identity, telemetry.clone()).await;
+    let served = serve(
+        name,
+        &config,
+        &parts,
+        routed,
+        admission,
+        (identity, takes_calls),
+        telemetry.clone(),
+    )
+    .await;
     parts.gate.close().await;
     writer.finish().await;
     parts.store.close().await;
@@ -81,7 +92,7 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
 }
 
 /// Everything that can be wrong is found here, before anything listens.
-async fn prepare(name: &'static str, config: &Config) -> anyhow::Result<Parts> {
+async fn prepare(name: &'static str, config: &Config, draining: Draining) -> anyhow::Result<Parts> {
     let signer = Arc::new(config.signer(name)?);
     let page_key = PageKey::new(config.page_token_secret()?.expose().as_bytes());
     let redis_url = config.redis_url()?;
@@ -108,6 +119,7 @@ async fn prepare(name: &'static str, config: &Config) -> anyhow::Result<Parts> {
         redis_url,
         base_domain: config.base_domain.clone(),
         replicas: config.replicas,
+        draining,
     })
 }
 
@@ -126,7 +138,7 @@ async fn serve(
     parts: &Parts,
     routed: Routed,
     (policies, verifier, ledger): (Arc<Policies>, Arc<Verifier>, Arc<Ledger>),
-    identity: Option<Watched<Identity>>,
+    (identity, takes_calls): (Option<Watched<Identity>>, TakesCalls),
     telemetry: Telemetry,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
@@ -156,7 +168,6 @@ async fn serve(
     for (task, start) in routed.tasks {
         tasks.spawn(keep_running(task, start));
     }
-    let (stop, stopped) = tokio::sync::oneshot::channel();
     let tls = identity.is_some();
     let listening = Listening {
         routes,
@@ -164,7 +175,7 @@ async fn serve(
         identity,
         transport: config.transport.clone(),
     };
-    let server = tokio::spawn(listen(listening, stopped));
+    let server = tokio::spawn(listen(listening, parts.draining.clone()));
     tracing::info!(service = name, listen = %config.listen, tls, "serving");
     if !tls && !config.listen.ip().is_loopback() {
         tracing::warn!("tokens travel in plain text; set TLS_CERT_FILE and TLS_KEY_FILE, unless a mesh encrypts");
@@ -179,7 +190,7 @@ async fn serve(
     tracing::info!(service = name, "draining");
     ready.abort();
     health::set(&reporter, &routed.names, false).await;
-    drop(stop);
+    drop(takes_calls);
     tokio::select! {
         ended = server => ended.context("serving")?,
         () = tokio::time::sleep(config.drain()) => anyhow::bail!("calls were cut off after {} s", config.drain_seconds),

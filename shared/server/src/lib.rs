@@ -7,6 +7,7 @@ mod bound;
 mod channels;
 mod config;
 mod contract;
+mod drain;
 mod ended;
 mod health;
 mod metering;
@@ -21,6 +22,7 @@ pub mod transport;
 
 pub use boot::main;
 pub use config::Config;
+pub use drain::Draining;
 pub use parts::{Parts, Routed};
 pub use resend::Resend;
 pub use round::Round;

@@ -4,7 +4,7 @@ use onekeel_gate::{Gate, Peers};
 use onekeel_store::Store;
 use tonic::service::Routes;
 
-use crate::Secret;
+use crate::{Draining, Secret};
 
 /// The parts that a service is made of.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct Parts {
     pub base_domain: Option<String>,
     /// Replicas of each tenant-facing service.
     pub replicas: u32,
+    /// When the server ends.
+    pub draining: Draining,
 }
 
 /// What a service serves.

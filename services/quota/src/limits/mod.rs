@@ -8,7 +8,7 @@ use onekeel_api::quota::limit_service_server::LimitService;
 use onekeel_api::quota::{
     EndOverridesRequest, EndOverridesResponse, ListOverridesRequest, ListOverridesResponse, Override, Plan,
     PreviewPlanChangeRequest, PreviewPlanChangeResponse, PublishPlanRequest, ReconcileUsageRequest,
-    ReconcileUsageResponse, SetOverrideRequest, VerifyUsageRequest, VerifyUsageResponse,
+    ReconcileUsageResponse, Resource, SetOverrideRequest, VerifyUsageRequest, VerifyUsageResponse,
 };
 use onekeel_api::{ClientId, Fault, Violations};
 use onekeel_store::{Store, TenantTx};
@@ -41,7 +41,11 @@ impl Limits {
     /// A lower cap is no cap while leases above it are spent: what nobody uses is settled at once.
     async fn put_in_force(&self, tenant: &Tenant, resource: &str) -> Result<(), Fault> {
         self.allowances.forget(tenant);
-        self.rooms.settle_above(tenant, resource).await
+        match Resource::from_name(resource) {
+            Some(resource) => self.rooms.settle_above(tenant, resource).await,
+            // Requests a minute are no stock; nothing is held of them.
+            None => Ok(()),
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 
 use super::connection::Life;
 use super::handshakes::{Handshakes, Line, Ready};
 use super::{Identity, Transport, Watched};
+use crate::Draining;
 
 /// After an error such as too many open files, which the next attempt would meet again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -23,8 +24,8 @@ pub(crate) struct Listening {
     pub transport: Transport,
 }
 
-/// Serves until `stopped`; returns when the last connection has ended.
-pub(crate) async fn listen(listening: Listening, mut stopped: oneshot::Receiver<()>) {
+/// Serves until the drain begins; returns when the last connection has ended.
+pub(crate) async fn listen(listening: Listening, mut draining: Draining) {
     let Listening {
         routes,
         listener,
@@ -38,7 +39,7 @@ pub(crate) async fn listen(listening: Listening, mut stopped: oneshot::Receiver<
     let (ending, connection) = watch::channel(());
     loop {
         tokio::select! {
-            _ = &mut stopped => break,
+            () = draining.begun() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => match places.clone().try_acquire_owned() {
                     Ok(place) => handshakes.begin(stream, place),
