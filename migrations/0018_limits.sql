@@ -1,6 +1,6 @@
 set local role onekeel_owner;
 
--- Which thresholds, in per cent of the cap, `used` has passed; and how many events that made so far.
+-- Which thresholds, in per cent of the cap, what is in use has passed; and how many events that made so far.
 alter table quota.usage
     add column threshold smallint not null default 0 check (threshold in (0, 80, 100)),
     add column events bigint not null default 0;
@@ -20,16 +20,41 @@ create table quota.threshold_events (
 select onekeel.tenant_table('quota.threshold_events');
 grant select, insert, delete on quota.threshold_events to onekeel_quota;
 
+-- What a tenant has of each limit and uses of it, exact to the last committed row: settled units and charges that no
+-- settling has folded yet, less what was given back and is not folded yet. Stable: one snapshot, that of the statement.
+create function quota.read_accounts(tenant uuid)
+    returns table (resource text, cap bigint, used bigint, reserved bigint)
+    language sql stable set search_path = ''
+as $$
+    select u.resource, u.cap,
+        (u.used + coalesce(c.units, 0) - coalesce(r.units, 0))::bigint,
+        (u.reserved - coalesce(c.units, 0))::bigint
+    from quota.usage u
+    left join (select c.resource, sum(c.units) as units from quota.charges c where c.client_id = tenant group by 1) c
+        on c.resource = u.resource
+    left join (select r.resource, sum(r.units) as units from quota.releases r where r.client_id = tenant group by 1) r
+        on r.resource = u.resource
+    where u.client_id = tenant
+$$;
+revoke all on function quota.read_accounts(uuid) from public;
+grant execute on function quota.read_accounts(uuid) to onekeel_quota;
+
 -- Every statement that changes `used` or `cap` holds the row, so that a crossing is seen by one of them only; its event
 -- commits with the change or not at all.
 create function quota.note_threshold() returns trigger
     language plpgsql set search_path = ''
 as $$
 declare
+    -- A row may be settled before the deletion that made room for it is folded: what counts is both.
+    in_use bigint := new.used
+        + (select coalesce(sum(c.units), 0) from quota.charges c
+            where c.client_id = new.client_id and c.resource = new.resource)
+        - (select coalesce(sum(r.units), 0) from quota.releases r
+            where r.client_id = new.client_id and r.resource = new.resource);
     passed smallint := case
-        when new.used <= 0 then 0
-        when new.used >= new.cap then 100
-        when new.used::numeric * 100 >= new.cap::numeric * 80 then 80
+        when in_use <= 0 then 0
+        when in_use >= new.cap then 100
+        when in_use::numeric * 100 >= new.cap::numeric * 80 then 80
         else 0
     end;
 begin
@@ -37,12 +62,12 @@ begin
     if new.threshold < 80 and passed >= 80 then
         new.events := new.events + 1;
         insert into quota.threshold_events (client_id, resource, number, threshold, used, cap, created_at)
-            values (new.client_id, new.resource, new.events, 80, new.used, new.cap, clock_timestamp());
+            values (new.client_id, new.resource, new.events, 80, in_use, new.cap, clock_timestamp());
     end if;
     if new.threshold < 100 and passed = 100 then
         new.events := new.events + 1;
         insert into quota.threshold_events (client_id, resource, number, threshold, used, cap, created_at)
-            values (new.client_id, new.resource, new.events, 100, new.used, new.cap, clock_timestamp());
+            values (new.client_id, new.resource, new.events, 100, in_use, new.cap, clock_timestamp());
     end if;
     if new.events > old.events then
         delete from quota.threshold_events e

@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         storage::an_import_stops_at_a_full_storage_to_the_row;
         verify::a_drift_is_found_told_and_mended_once;
         watch::each_crossing_is_told_once;
+        watch::what_a_deletion_made_room_for_passes_no_threshold;
         watch::a_server_that_ends_ends_its_watches;
         limits::every_answer_tells_what_is_left_of_the_request_limit;
         limits::plans_and_quotas_show_the_failure_policy;

@@ -196,6 +196,8 @@ pub async fn a_published_plan_is_for_those_who_are_given_it_from_then_on(world: 
     limits.publish_plan(world.as_platform(plan(1, 1))?).await?;
     let early = world.member("starter").await?;
     limits.publish_plan(world.as_platform(plan(2, 2))?).await?;
+    let again = limits.publish_plan(world.as_platform(plan(2, 2))?).await?.into_inner();
+    ensure!(again.version == 2, "a repetition: {again:?}");
     is(
         limits.publish_plan(world.as_platform(plan(2, 3))?).await,
         ErrorReason::Conflict,

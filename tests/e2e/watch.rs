@@ -78,6 +78,30 @@ pub async fn each_crossing_is_told_once(world: Arc<World>) -> anyhow::Result<()>
     Ok(())
 }
 
+/// Settled before the deletion that made room for it is folded, a row is above the threshold for a moment only on paper.
+pub async fn what_a_deletion_made_room_for_passes_no_threshold(world: Arc<World>) -> anyhow::Result<()> {
+    let member = world.member("enterprise").await?;
+    world.limit(member.id, "leads", 10).await?;
+    let mut settled = world.behind.acquire().await?;
+    sqlx::query("begin").execute(&mut *settled).await?;
+    for step in [
+        "update quota.usage set used = 7 where client_id = $1 and resource = 'leads'",
+        "insert into quota.releases (client_id, id, resource, units) values ($1, gen_random_uuid(), 'leads', 1)",
+        "update quota.usage set used = 8 where client_id = $1 and resource = 'leads'",
+    ] {
+        sqlx::query(step).bind(member.id.uuid()).execute(&mut *settled).await?;
+    }
+    sqlx::query("commit").execute(&mut *settled).await?;
+    ensure!(world.settle(member.id).await? == 7, "the release is folded");
+    let events = "select count(*) from quota.threshold_events where client_id = $1 and resource = 'leads'";
+    let events: i64 = sqlx::query_scalar(events)
+        .bind(member.id.uuid())
+        .fetch_one(&mut *settled)
+        .await?;
+    ensure!(events == 0, "{events} crossings of 7 of 10");
+    Ok(())
+}
+
 pub async fn a_server_that_ends_ends_its_watches(suite: Arc<World>) -> anyhow::Result<()> {
     drop(suite);
     let mut world = World::start(&Plan::default()).await?;

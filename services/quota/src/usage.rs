@@ -1,4 +1,4 @@
-//! What a tenant uses: settled units, charges that no settling has folded yet, and releases, in one statement.
+//! What a tenant has and uses, in one statement.
 use onekeel_api::Fault;
 use onekeel_api::quota::{GetQuotaResponse, QuotaUsage, Resource};
 use onekeel_store::{DbResult, Store, TenantTx};
@@ -12,27 +12,20 @@ pub(crate) async fn read(store: &Store, tenant: &Tenant) -> Result<GetQuotaRespo
     let read = async |tx: &mut TenantTx| {
         let client = tx.client_id();
         sqlx::query!(
-            r#"select u.resource, u.cap,
-                (u.used + coalesce(c.units, 0) - coalesce(r.units, 0))::bigint as "used!",
-                (u.reserved - coalesce(c.units, 0))::bigint as "reserved!",
+            r#"select u.resource as "resource!", u.cap as "cap!", u.used as "used!", u.reserved as "reserved!",
                 a.plan_id as "plan!", coalesce(o.max_units, p.requests_per_minute) as "requests_per_minute!",
                 coalesce(o.failure_policy, f.policy) as "policy?"
-            from quota.usage u
-            join quota.assignments a on a.client_id = u.client_id and a.state = 'active'
+            from quota.read_accounts($1) u
+            join quota.assignments a on a.client_id = $1 and a.state = 'active'
             join quota.plans p on p.id = a.plan_id and p.version = a.plan_version
             left join quota.failure_policies f on f.plan_id = a.plan_id and f.plan_version = a.plan_version
                 and f.resource = 'requests_per_minute'
-            left join (select resource, sum(units) as units from quota.charges where client_id = $1 group by resource) c
-                on c.resource = u.resource
-            left join (select resource, sum(units) as units from quota.releases where client_id = $1 group by resource) r
-                on r.resource = u.resource
             left join lateral (
                 select max_units, failure_policy from quota.overrides
                 where client_id = $1 and resource = 'requests_per_minute'
                     and (expires_at is null or expires_at > clock_timestamp())
                 order by created_at desc, id desc limit 1
             ) o on true
-            where u.client_id = $1
             order by u.resource"#,
             client
         )

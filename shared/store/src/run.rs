@@ -91,8 +91,9 @@ impl Store {
         self.read(tenant.id().uuid(), name, work).await
     }
 
-    /// Runs one reading statement on the tables that belong to no tenant, the plan catalogue for example. No tenant is
-    /// set, so that every other table looks empty.
+    /// Runs one statement on the tables that belong to no tenant, the plan catalogue for example. No tenant is set, so
+    /// that every other table looks empty. It reads, or may be repeated without harm, as a dead connection has it run
+    /// again.
     pub async fn catalogue<T, W>(&self, name: &'static str, work: W) -> Result<T, Fault>
     where
         W: AsyncFnOnce(&mut Single) -> Result<T, sqlx::Error> + Clone,
@@ -100,7 +101,7 @@ impl Store {
         self.read(Uuid::nil(), name, work).await
     }
 
-    /// A dead connection is replaced and the statement repeated: it only reads.
+    /// A dead connection is replaced and the statement repeated.
     async fn read<T, W>(&self, client: Uuid, name: &'static str, work: W) -> Result<T, Fault>
     where
         W: AsyncFnOnce(&mut Single) -> Result<T, sqlx::Error> + Clone,

@@ -10,20 +10,16 @@ pub(super) async fn preview(tx: &mut TenantTx, plan: &str) -> Result<PreviewPlan
     let plan = newest(tx, plan).await?;
     let client = tx.client_id();
     let rows = sqlx::query!(
-        r#"select u.resource, u.cap, a.plan_id, a.plan_version,
+        r#"select u.resource as "resource!", u.cap as "cap!", a.plan_id, a.plan_version,
             case when o.id is null then coalesce(l.max_units, $4) else coalesce(o.max_units, $4) end as "new_cap!",
-            (u.used + coalesce(c.units, 0) - coalesce(r.units, 0))::bigint as "used!",
+            u.used as "used!",
             coalesce(q.max_units, now_plan.requests_per_minute) as "requests!",
             coalesce(q.max_units, new_plan.requests_per_minute) as "new_requests!"
-        from quota.usage u
-        join quota.assignments a on a.client_id = u.client_id and a.state = 'active'
+        from quota.read_accounts($1) u
+        join quota.assignments a on a.client_id = $1 and a.state = 'active'
         join quota.plans now_plan on now_plan.id = a.plan_id and now_plan.version = a.plan_version
         join quota.plans new_plan on new_plan.id = $2 and new_plan.version = $3
         join quota.plan_limits l on l.plan_id = $2 and l.plan_version = $3 and l.resource = u.resource
-        left join (select resource, sum(units) as units from quota.charges where client_id = $1 group by resource) c
-            on c.resource = u.resource
-        left join (select resource, sum(units) as units from quota.releases where client_id = $1 group by resource) r
-            on r.resource = u.resource
         left join lateral (
             select id, max_units from quota.overrides
             where client_id = $1 and resource = u.resource and (expires_at is null or expires_at > clock_timestamp())
@@ -35,7 +31,7 @@ pub(super) async fn preview(tx: &mut TenantTx, plan: &str) -> Result<PreviewPlan
                 and (expires_at is null or expires_at > clock_timestamp())
             order by created_at desc, id desc limit 1
         ) q on true
-        where u.client_id = $1 order by u.resource"#,
+        order by u.resource"#,
         client,
         plan.id,
         plan.version,

@@ -3,7 +3,7 @@ use onekeel_api::quota::{FailurePolicy, Plan, PlanLimit, PublishPlanRequest, Res
 use onekeel_api::{ErrorReason, Fault, Violations};
 use onekeel_store::{Single, Store};
 
-use crate::catalogue::UNLIMITED;
+use crate::catalogue::{self, UNLIMITED};
 
 const MOST_REQUESTS: i64 = 1_000_000_000;
 
@@ -19,6 +19,7 @@ impl TryFrom<PublishPlanRequest> for NewPlan {
         if plan.requests_failure_policy() == FailurePolicy::Unspecified {
             plan.set_requests_failure_policy(FailurePolicy::Bounded);
         }
+        plan.limits.sort_by_key(|limit| limit.resource().name());
         let mut wrong = Violations::new();
         let small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         wrong.check(
@@ -37,8 +38,7 @@ impl TryFrom<PublishPlanRequest> for NewPlan {
             "plan.requests_per_minute",
             "must be 1 to 1,000,000,000",
         );
-        let mut named: Vec<Resource> = plan.limits.iter().map(PlanLimit::resource).collect();
-        named.sort_by_key(|resource| resource.name());
+        let named: Vec<Resource> = plan.limits.iter().map(PlanLimit::resource).collect();
         let mut all = Resource::ALL.to_vec();
         all.sort_by_key(|resource| resource.name());
         wrong.check(named == all, "plan.limits", "must have each resource once");
@@ -61,12 +61,16 @@ impl TryFrom<PublishPlanRequest> for NewPlan {
             );
         }
         wrong.into_result()?;
+        for limit in &mut plan.limits {
+            limit.set_failure_policy(FailurePolicy::Closed);
+        }
         Ok(Self(plan))
     }
 }
 
 impl NewPlan {
-    /// Writes the version in one statement, when it follows the newest one.
+    /// Writes the version in one statement, when it follows the newest one. A repetition finds what the first try wrote,
+    /// so that the store may repeat it over a broken connection.
     pub async fn publish(self, store: &Store) -> Result<Plan, Fault> {
         let plan = &self.0;
         let resources: Vec<String> = plan
@@ -104,7 +108,8 @@ impl NewPlan {
             .fetch_all(single.conn())
             .await
         };
-        if store.catalogue("publish_plan", write).await?.is_empty() {
+        let written = !store.catalogue("publish_plan", write).await?.is_empty();
+        if !written && !catalogue::list(store).await?.contains(&self.0) {
             return Err(Fault::new(
                 ErrorReason::Conflict,
                 "plan.version is not the one that follows the newest; read ListPlans and try again",

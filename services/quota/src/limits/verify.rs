@@ -14,19 +14,14 @@ use crate::caps;
 pub(super) async fn check(tx: &mut TenantTx) -> Result<Vec<UsageCheck>, Fault> {
     let client = tx.client_id();
     let rows = sqlx::query!(
-        r#"select u.resource, coalesce(o.units, 0)::bigint as "counted!",
-            (u.used + coalesce(c.units, 0) - coalesce(r.units, 0))::bigint as "accounted!"
-        from quota.usage u
+        r#"select u.resource as "resource!", coalesce(o.units, 0)::bigint as "counted!", u.used as "accounted!"
+        from quota.read_accounts($1) u
         left join (
             select resource, sum(units) as units
             from (select * from lead.count_units($1) union all select * from campaign.count_units($1)) owned
             group by resource
         ) o on o.resource = u.resource
-        left join (select resource, sum(units) as units from quota.charges where client_id = $1 group by resource) c
-            on c.resource = u.resource
-        left join (select resource, sum(units) as units from quota.releases where client_id = $1 group by resource) r
-            on r.resource = u.resource
-        where u.client_id = $1 order by u.resource"#,
+        order by u.resource"#,
         client
     );
     let rows = rows.fetch_all(tx.conn()).await.db()?;
