@@ -11,9 +11,9 @@ use onekeel_api::lead::lead_service_client::LeadServiceClient;
 use onekeel_api::tenant::CreateTenantRequest;
 use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
 use onekeel_operator::private::Backing;
-use onekeel_operator::stack::{Authority, endpoint};
-use onekeel_tenancy::{Role, UserToken, issue_user_token};
-use onekeel_tests::{World, lead_named, output};
+use onekeel_operator::stack::{Authority, SERVICES, endpoint};
+use onekeel_tenancy::{Role, UserToken, VerifyingKey, issue_user_token, publish};
+use onekeel_tests::{World, lead_named, output, scrape};
 use serde_json::Value;
 use sqlx::migrate::MigrateDatabase;
 use tokio::process::Command;
@@ -58,11 +58,23 @@ async fn secrets(backing: &Backing, folder: &Path) -> anyhow::Result<Authority> 
         std::fs::create_dir_all(path.parent().context("a folder")?)?;
         std::fs::write(path, text)?;
     }
+    let shown = folder.join("tls-client");
+    std::fs::create_dir(&shown)?;
+    std::fs::write(shown.join("ca.crt"), &authority.pem)?;
+    for service in SERVICES {
+        let pair = authority.issue_to(service)?;
+        std::fs::write(shown.join(format!("{service}.crt")), &pair.certificate)?;
+        std::fs::write(shown.join(format!("{service}.key")), &pair.key)?;
+    }
     let public = folder.join("jwt-public");
     std::fs::create_dir(&public)?;
     for key in ["current.pem", "next.pem"] {
         std::fs::copy(folder.join("service-peers/lead.pub"), public.join(key))?;
     }
+    let set = folder.join("jwt-keys");
+    std::fs::create_dir(&set)?;
+    let key = VerifyingKey::from_pem(&std::fs::read_to_string(public.join("next.pem"))?)?.with_id("next");
+    std::fs::write(set.join("set.json"), publish([&key])?.to_string())?;
     Ok(authority)
 }
 
@@ -169,25 +181,19 @@ async fn use_it(
         .into_inner();
     ensure!(lead.email == "ann@example.com", "{lead:?}");
     for deployment in rendered.of_kind("Deployment") {
-        scrape(cluster, deployment).await?;
+        scrape_pod(cluster, deployment).await?;
     }
     Ok(())
 }
 
 /// Metrics, where the container says that it has them.
-async fn scrape(cluster: &Cluster<'_>, deployment: &Value) -> anyhow::Result<()> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+async fn scrape_pod(cluster: &Cluster<'_>, deployment: &Value) -> anyhow::Result<()> {
     let ports = list(&pod(deployment)["containers"][0]["ports"]);
     let Some(port) = ports.iter().find(|port| port["name"] == "metrics") else {
         return Ok(());
     };
     let port = port["containerPort"].as_u64().context("a port")?;
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", cluster.port(name(deployment), port)?)).await?;
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n")
-        .await?;
-    let mut said = String::new();
-    tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut said)).await??;
+    let said = scrape(&format!("127.0.0.1:{}", cluster.port(name(deployment), port)?)).await?;
     ensure!(said.contains("onekeel_ready 1"), "{}: {said}", name(deployment));
     Ok(())
 }

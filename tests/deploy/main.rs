@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         schemas::every_value_set_is_linted_and_fits_the_schemas_of_kubernetes with helm, kubeconform, kubeschemas;
         schemas::a_misspelt_field_in_a_template_is_refused with helm, kubeconform, kubeschemas;
         schemas::a_misspelt_value_is_refused with helm;
+        schemas::the_address_of_a_key_set_is_enough_for_an_installation with helm;
         schemas::values_without_an_issuer_are_refused_with_a_sentence with helm;
         manifests::every_service_of_the_suite_has_its_objects with helm;
         manifests::every_container_is_bounded_probed_and_confined with helm;

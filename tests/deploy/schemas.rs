@@ -132,6 +132,26 @@ pub async fn a_misspelt_value_is_refused(_: Arc<World>) -> anyhow::Result<()> {
     Ok(())
 }
 
+pub async fn the_address_of_a_key_set_is_enough_for_an_installation(_: Arc<World>) -> anyhow::Result<()> {
+    for (url, good) in [
+        ("https://id.example.com/keys", true),
+        ("ftp://id.example.com/keys", false),
+        ("https://user:secret@id.example.com/keys", false),
+        ("", false),
+    ] {
+        let setting = format!("jwt.jwks.url={url}");
+        let arguments = ["template", "release", "--set", "jwt.issuer=id", "--set", &setting];
+        let ran = helm(&arguments, &folder(), None).await?;
+        ensure!((ran.code == Some(0)) == good, "{url:?}: {}", ran.err);
+        ensure!(
+            !good || ran.out.matches("JWT_JWKS_URL").count() == 4,
+            "{url:?}: {}",
+            ran.out
+        );
+    }
+    Ok(())
+}
+
 pub async fn values_without_an_issuer_are_refused_with_a_sentence(_: Arc<World>) -> anyhow::Result<()> {
     let ran = helm(&["template", "release"], &folder(), None).await?;
     ensure!(

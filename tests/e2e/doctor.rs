@@ -124,6 +124,11 @@ pub async fn a_broken_policy_or_schema_is_found(world: Arc<World>) -> anyhow::Re
             "onekeel_lead: delete on quota.usage",
         ),
         (
+            "grant delete on audit.events to onekeel_tenant",
+            "postgres.rights",
+            "onekeel_tenant: delete on audit.events",
+        ),
+        (
             "grant select on lead.leads to public",
             "postgres.rights",
             "everybody: select on lead.leads",

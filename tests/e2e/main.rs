@@ -1,17 +1,24 @@
 //! The suite as its users see it.
+mod addresses;
+mod api_keys;
+mod audit;
 mod campaigns;
 mod commands;
 mod conversations;
 mod doctor;
+mod domains;
+mod evidence;
 mod identity;
 mod leads;
 mod limits;
 mod lists;
 mod operations;
 mod overrides;
+mod purge;
 mod readme;
 mod settings;
 mod storage;
+mod support;
 mod tenants;
 mod usage;
 mod verify;
@@ -20,10 +27,35 @@ mod watch;
 use std::process::ExitCode;
 
 use onekeel_operator::stack::Plan;
-use onekeel_tests::{run_suite, tests};
+use onekeel_tests::{Test, run_suite, tests};
+
+/// From where and by which host a tenant is called.
+fn ways() -> Vec<Test> {
+    tests![
+        addresses::an_allowlist_is_kept_by_version_and_locks_nobody_out_by_mistake;
+        addresses::a_changed_allowlist_is_in_force_in_every_replica_within_two_seconds;
+        addresses::open_streams_end_when_their_tenant_is_suspended;
+        addresses::nobody_chooses_its_own_address;
+        domains::a_domain_counts_when_dns_proves_it_and_only_for_one_tenant;
+        domains::a_deleted_tenant_lets_go_of_its_domains;
+        domains::the_command_adds_proves_lists_and_removes;
+        domains::a_tenant_has_a_bounded_number_of_domains;
+        domains::a_host_of_another_tenant_is_refused_in_every_replica;
+        api_keys::a_key_lives_from_its_creation_to_its_end;
+        api_keys::a_key_grants_no_more_than_its_maker_has;
+        api_keys::a_bad_key_is_refused_with_every_field_named;
+        api_keys::a_tenant_has_a_bounded_number_of_keys;
+        api_keys::ends::every_worthless_secret_gets_one_and_the_same_answer;
+        api_keys::ends::a_rotated_key_has_its_old_secret_for_the_overlap;
+        api_keys::ends::a_key_of_a_suspended_tenant_is_not_exchanged;
+        api_keys::ends::what_is_revoked_is_refused_in_every_server_within_two_seconds;
+        api_keys::outside::the_published_keys_verify_a_token;
+        api_keys::outside::the_command_makes_exchanges_rotates_and_revokes;
+    ]
+}
 
 fn main() -> ExitCode {
-    let tests = tests![
+    let mut tests = tests![
         tenants::a_tenant_is_created_once_and_works_at_once;
         tenants::a_bad_tenant_is_refused_with_every_field_named;
         tenants::a_tenant_with_an_unknown_plan_leaves_nothing_behind;
@@ -62,6 +94,8 @@ fn main() -> ExitCode {
         overrides::a_bad_override_is_refused_with_every_field_named;
         overrides::a_lowered_limit_is_in_force_at_once_and_in_every_replica_within_two_seconds;
         overrides::a_preview_tells_what_a_change_of_plan_would_mean;
+        purge::what_was_deleted_goes_at_its_time_with_what_hangs_on_it;
+        usage::prices_are_published_for_days_to_come_and_never_change;
         overrides::a_published_plan_is_for_those_who_are_given_it_from_then_on;
         storage::bytes_follow_every_step_of_a_row;
         storage::a_full_storage_refuses_growth_and_nothing_else;
@@ -72,6 +106,18 @@ fn main() -> ExitCode {
         watch::a_server_that_ends_ends_its_watches;
         limits::every_answer_tells_what_is_left_of_the_request_limit;
         limits::plans_and_quotas_show_the_failure_policy;
+        audit::an_event_says_who_did_what_when_and_from_where;
+        audit::digests_follow_a_lead_through_its_changes;
+        audit::what_failed_or_was_repeated_leaves_no_event;
+        audit::no_server_can_change_or_delete_an_event;
+        audit::filters_and_pages_show_each_event_once;
+        audit::a_search_goes_on_where_a_page_ended_early;
+        audit::a_change_and_its_event_stand_or_fall_together;
+        audit::the_command_prints_a_line_for_each_event;
+        support::support_reads_with_a_reason_and_the_tenant_sees_it;
+        support::support_changes_as_far_as_its_role_goes;
+        support::a_suspended_tenant_stays_readable_for_support;
+        support::support_that_cannot_be_written_down_is_refused;
         identity::a_call_without_a_good_token_is_refused;
         identity::a_role_does_what_its_permissions_say;
         identity::service_methods_accept_service_tokens_only;
@@ -102,7 +148,10 @@ fn main() -> ExitCode {
         doctor::a_broken_policy_or_schema_is_found;
         doctor::a_mighty_role_is_found;
         doctor::a_redis_that_forgets_is_found;
+        evidence::a_report_tells_of_every_table_login_and_function;
+        evidence::a_report_names_what_is_broken;
         doctor::what_cannot_be_reached_is_a_failure_without_a_secret;
     ];
+    tests.extend(ways());
     run_suite(&Plan::default().with_env("BASE_DOMAIN", "example.com"), tests)
 }

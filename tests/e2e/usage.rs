@@ -6,7 +6,10 @@ use anyhow::{Context, ensure};
 use chrono::{Days, Utc};
 use onekeel_api::lead::Lead;
 use onekeel_api::quota::usage_service_client::UsageServiceClient;
-use onekeel_api::quota::{GetUsageReportRequest, Usage, UsageReport, UsageUnit};
+use onekeel_api::quota::{
+    GetUsageReportRequest, ListPriceListsRequest, Price, PriceList, PublishPriceListRequest, Usage, UsageReport,
+    UsageUnit,
+};
 use onekeel_api::{ClientId, ErrorReason};
 use onekeel_operator::private::{Backing, Ending};
 use onekeel_operator::stack::Plan;
@@ -282,5 +285,51 @@ pub async fn the_command_prints_columns_json_and_csv(world: Arc<World>) -> anyho
         );
         ensure!(ran.out.is_empty(), "{}", ran.out);
     }
+    Ok(())
+}
+
+pub async fn prices_are_published_for_days_to_come_and_never_change(world: Arc<World>) -> anyhow::Result<()> {
+    let today = Utc::now().date_naive();
+    let list = |start: chrono::NaiveDate, micros: i64| PublishPriceListRequest {
+        price_list: Some(PriceList {
+            start_date: start.to_string(),
+            currency_code: "CHF".to_owned(),
+            prices: vec![Price {
+                unit: UsageUnit::Requests.into(),
+                micros,
+                units: 10,
+            }],
+        }),
+    };
+    let mut lists = reports(&world)?;
+    // Far away: other tests look at the prices of these days.
+    let start = today + Days::new(50_000);
+    let published = lists
+        .publish_price_list(world.as_platform(list(start, 7))?)
+        .await?
+        .into_inner();
+    ensure!(Some(&published) == list(start, 7).price_list.as_ref(), "{published:?}");
+    let again = lists
+        .publish_price_list(world.as_platform(list(start, 7))?)
+        .await?
+        .into_inner();
+    ensure!(again == published, "a repetition finds what the first try wrote");
+    is(
+        lists.publish_price_list(world.as_platform(list(start, 8))?).await,
+        ErrorReason::AlreadyExists,
+    )?;
+    is(
+        lists.publish_price_list(world.as_platform(list(today, 8))?).await,
+        ErrorReason::InvalidArgument,
+    )?;
+    let all = lists
+        .list_price_lists(world.as_platform(ListPriceListsRequest {})?)
+        .await?;
+    let all = all.into_inner().price_lists;
+    ensure!(all.contains(&published), "{all:?}");
+    ensure!(
+        all.is_sorted_by(|one, next| one.start_date.len() > next.start_date.len() || one.start_date > next.start_date),
+        "{all:?}"
+    );
     Ok(())
 }

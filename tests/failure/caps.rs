@@ -12,27 +12,47 @@ use tonic::Status;
 
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Holds the tenant's usage rows, as a slow transaction would.
-#[expect(clippy::disallowed_methods, reason = "what is held here is held against the servers")]
-async fn hold(world: &World, member: &Member) -> anyhow::Result<Transaction<'static, Postgres>> {
-    let mut held = world.behind.begin().await?;
-    sqlx::query("select from quota.usage where client_id = $1 order by resource for no key update")
-        .bind(member.id.uuid())
-        .fetch_all(&mut *held)
-        .await?;
-    Ok(held)
+/// A transaction that holds a tenant's usage rows, as a slow one would.
+pub struct Held {
+    transaction: Transaction<'static, Postgres>,
+    /// Its process in PostgreSQL.
+    process: i32,
 }
 
-/// Waits until so many transactions wait for a lock.
-async fn waiting(world: &World, transactions: i64) -> anyhow::Result<()> {
+#[expect(clippy::disallowed_methods, reason = "what is held here is held against the servers")]
+pub async fn hold(world: &World, member: &Member) -> anyhow::Result<Held> {
+    let mut transaction = world.behind.begin().await?;
+    sqlx::query("select from quota.usage where client_id = $1 order by resource for no key update")
+        .bind(member.id.uuid())
+        .fetch_all(&mut *transaction)
+        .await?;
+    let process = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut *transaction)
+        .await?;
+    Ok(Held { transaction, process })
+}
+
+impl Held {
+    pub async fn commit(self) -> anyhow::Result<()> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+/// Waits until so many transactions wait for these rows, or for others that do.
+pub async fn waiting(world: &World, held: &Held, transactions: i64) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + LONGEST;
     let mut round = tokio::time::interval(Duration::from_millis(10));
     loop {
         round.tick().await;
         let waiting: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and usename = 'onekeel_quota'
-                and wait_event_type = 'Lock'",
+            "with recursive waiting as (
+                select pid from pg_stat_activity where $1 = any(pg_blocking_pids(pid))
+                union
+                select other.pid from pg_stat_activity other, waiting where waiting.pid = any(pg_blocking_pids(other.pid))
+            )
+            select count(*) from waiting",
         )
+        .bind(held.process)
         .fetch_one(&world.behind)
         .await?;
         if waiting >= transactions {
@@ -113,9 +133,9 @@ async fn race(
     world.settle(member.id).await?;
     let held = hold(world, member).await?;
     let creation = create(member, "late");
-    waiting(world, 1).await?;
+    waiting(world, &held, 1).await?;
     let changes = changes();
-    waiting(world, 1 + i64::try_from(changes.len())?).await?;
+    waiting(world, &held, 1 + i64::try_from(changes.len())?).await?;
     held.commit().await?;
     for change in changes {
         tokio::time::timeout(LONGEST, change).await.context("a change")???;
@@ -168,7 +188,7 @@ pub async fn an_override_that_ends_while_a_grant_waits_counts_no_more(world: Arc
     is(member.create(lead_named("above")).await, ErrorReason::QuotaExceeded)?;
     let held = hold(&world, &member).await?;
     let creation = create(&member, "late");
-    waiting(&world, 1).await?;
+    waiting(&world, &held, 1).await?;
     let mut round = tokio::time::interval(Duration::from_millis(50));
     while by_rows(&world, &member).await? == 1 {
         round.tick().await;
@@ -193,7 +213,7 @@ pub async fn a_downgrade_put_back_over_an_upgrade_restores_nothing_old(world: Ar
                 tokio::spawn(async move { world.change_plan(id, plan).await })
             };
             let down = change("basic");
-            waiting(&world, 1).await?;
+            waiting(&world, &held, 1).await?;
             (down, change("enterprise"))
         };
         held.commit().await?;

@@ -33,9 +33,14 @@ pub struct Member {
 impl Member {
     /// A user of tenant `id`, who calls the process `replica` of LeadService.
     pub fn new(stack: &Stack, id: ClientId, role: Role, replica: usize) -> anyhow::Result<Self> {
+        Self::with_token(stack, id, stack.token(Some(id), role)?, replica)
+    }
+
+    /// Whoever has this token of tenant `id`.
+    pub fn with_token(stack: &Stack, id: ClientId, token: String, replica: usize) -> anyhow::Result<Self> {
         Ok(Self {
             id,
-            token: stack.token(Some(id), role)?,
+            token,
             leads: LeadServiceClient::new(stack.channel("lead", replica)?).max_decoding_message_size(64 << 20),
             quota: QuotaServiceClient::new(stack.channel("quota", 0)?),
             tenants: TenantServiceClient::new(stack.channel("tenant", 0)?),

@@ -70,13 +70,27 @@ impl Method {
     /// Calls the method on the first process of its server, without a token if it is empty; a stream of requests has the
     /// one message, of a stream of answers the first counts. The answer is JSON.
     pub async fn call(&self, stack: &Stack, token: &str, request: &Value) -> anyhow::Result<Result<Value, Status>> {
+        self.call_with(stack, token, &[], request).await
+    }
+
+    /// As [`Method::call`], with more headers.
+    pub async fn call_with(
+        &self,
+        stack: &Stack,
+        token: &str,
+        headers: &[(&'static str, &str)],
+        request: &Value,
+    ) -> anyhow::Result<Result<Value, Status>> {
         let message = DynamicMessage::deserialize(self.descriptor.input(), request)
             .with_context(|| format!("{} takes no {request}", self.name()))?;
-        let request: Request<DynamicMessage> = if token.is_empty() {
+        let mut request: Request<DynamicMessage> = if token.is_empty() {
             Request::new(message)
         } else {
             with_token(message, token)?
         };
+        for (name, value) in headers {
+            request.metadata_mut().insert(*name, value.parse()?);
+        }
         let mut client = tonic::client::Grpc::new(stack.channel(self.server(), 0)?);
         client.ready().await?;
         let codec = DynamicCodec(self.descriptor.output());

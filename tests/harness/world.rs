@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use crate::Member;
+use crate::{Dns, Member};
 
 /// Everything that a test can reach.
 pub struct World {
@@ -23,6 +23,8 @@ pub struct World {
     pub stack: Stack,
     /// A superuser's connections: no wall stops them. For looking, never for proving isolation.
     pub behind: PgPool,
+    /// The DNS that the servers ask.
+    pub dns: Dns,
     tenants: AtomicUsize,
 }
 
@@ -34,12 +36,15 @@ impl World {
 
     /// Starts a stack on these servers.
     pub async fn on(backing: Backing, plan: &Plan) -> anyhow::Result<Self> {
-        let stack = Stack::start(&backing, plan).await?;
+        let dns = Dns::start().await?;
+        let plan = plan.clone().with_env("DNS_SERVER", &dns.address.to_string());
+        let stack = Stack::start(&backing, &plan).await?;
         let behind = PgPool::connect(&stack.database.admin_url).await?;
         Ok(Self {
             backing,
             stack,
             behind,
+            dns,
             tenants: AtomicUsize::new(0),
         })
     }

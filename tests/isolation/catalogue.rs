@@ -12,6 +12,7 @@ async fn open(database: &Database, service: &str) -> anyhow::Result<Store> {
         url: database.url_for(service)?,
         max_connections: 1,
         application: "catalogue test".to_owned(),
+        cache: None,
     };
     Ok(Store::connect(config).await?)
 }
@@ -72,6 +73,42 @@ pub async fn a_second_policy_is_found(world: Arc<World>) -> anyhow::Result<()> {
 pub async fn a_table_without_a_tenant_is_found(world: Arc<World>) -> anyhow::Result<()> {
     let said = broken_by(&world, "create table lead.notes (id uuid primary key)").await?;
     ensure!(said.contains("lead.notes has no client_id"), "{said}");
+    Ok(())
+}
+
+pub async fn what_spans_tenants_reads_directories_only(world: Arc<World>) -> anyhow::Result<()> {
+    let (mighty, readable): (bool, Vec<String>) = sqlx::query_as(
+        "select r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolcreatedb,
+            array(select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                where c.relkind in ('r', 'p') and n.nspname = any($1)
+                    and has_table_privilege(r.oid, c.oid, 'select, insert, update, delete') order by 1)
+        from pg_roles r where r.rolname = 'onekeel_platform'",
+    )
+    .bind(onekeel_store::SCHEMAS)
+    .fetch_one(&world.behind)
+    .await?;
+    ensure!(!mighty, "onekeel_platform is too mighty");
+    ensure!(
+        readable
+            == [
+                "quota.directory",
+                "tenant.hosts",
+                "tenant.secret_hashes",
+                "tenant.slugs",
+                "tenant.unsettled"
+            ],
+        "onekeel_platform reads {readable:?}"
+    );
+    // Functions that pass the caller's rights and answer with a list of ids: whatever walks tenants.
+    let others: Vec<String> = sqlx::query_scalar(
+        "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname = any($1) and p.prosecdef and p.proretset and p.prorettype = 'uuid'::regtype
+            and p.proowner <> 'onekeel_platform'::regrole",
+    )
+    .bind(onekeel_store::SCHEMAS)
+    .fetch_all(&world.behind)
+    .await?;
+    ensure!(others.is_empty(), "another role walks tenants by {others:?}");
     Ok(())
 }
 

@@ -1,12 +1,15 @@
 //! The walls between tenants: for every method of the contract and every table of the catalogue.
+mod audited;
 mod catalogue;
 mod connections;
+mod keyed;
 mod methods;
 mod oracles;
 mod pool;
 mod refusals;
 mod requests;
 mod rows;
+mod states;
 mod things;
 
 use std::process::ExitCode;
@@ -18,14 +21,24 @@ fn main() -> ExitCode {
     let tests = tests![
         methods::every_method_keeps_tenants_apart;
         refusals::every_method_admits_whom_the_contract_names_and_nobody_else;
+        audited::every_change_leaves_one_event_and_every_refusal_none;
         pool::one_connection_serves_tenants_in_turn_and_none_sees_another;
         oracles::what_is_unique_is_unique_in_its_tenant;
+        oracles::cached::what_one_tenant_caches_another_never_reads;
+        oracles::timing::a_foreign_thing_takes_as_long_as_an_absent_one;
+        oracles::words::no_log_line_and_no_metric_holds_what_tenants_wrote;
+        oracles::workers::work_for_one_tenant_leaves_another_alone;
         catalogue::every_table_has_its_wall;
         catalogue::a_dropped_policy_is_found_and_stops_the_servers;
         catalogue::a_second_policy_is_found;
         catalogue::a_table_without_a_tenant_is_found;
+        catalogue::what_spans_tenants_reads_directories_only;
         catalogue::a_services_login_sees_only_the_tenant_that_is_set;
         connections::a_pool_of_one_never_carries_a_tenant_over;
     ];
-    run_suite(&Plan::default().with_env("BASE_DOMAIN", "example.com"), tests)
+    let plan = Plan::default().with_env("BASE_DOMAIN", "example.com");
+    // So that no token of a key ends while every method is called with it.
+    let plan = plan.with_env("API_KEY_TOKEN_SECONDS", "900");
+    // So that a test can come from any address and by any host.
+    run_suite(&plan.with_env("TRUSTED_PROXIES", "127.0.0.0/8"), tests)
 }

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use onekeel_api::Audience;
 use onekeel_tests::{Method, World, contract, same_refusal};
 use serde_json::{Value, json};
@@ -47,6 +49,9 @@ impl Proof<'_> {
 
     /// All that the method is called with here: first what B must not get, then what each may do.
     async fn hold(&self) -> anyhow::Result<()> {
+        if self.is_for(Audience::Public) {
+            return self.a_secret_lets_into_its_own_tenant_only().await;
+        }
         let before = digest(self.world, self.a.client).await?;
         if self.is_for(Audience::Service) {
             self.a_service_reaches_only_its_tenant().await?;
@@ -62,6 +67,29 @@ impl Proof<'_> {
             self.a_request_id_is_the_tenants_own().await?;
         }
         self.those_who_may_succeed().await
+    }
+
+    /// What is for everybody knows its tenant by what it is given. B's token beside it changes nothing, and what never was
+    /// is refused.
+    async fn a_secret_lets_into_its_own_tenant_only(&self) -> anyhow::Result<()> {
+        let (request, before) = (self.a.own(&self.request)?, digest(self.world, self.b.client).await?);
+        for token in ["", &self.b.admin_token()?] {
+            let answer = self.succeeds("whoever has A's secret", token, &request).await?;
+            let given = answer["accessToken"].as_str().context("a token")?;
+            let claims = given.split('.').nth(1).context("claims")?;
+            let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+            ensure!(claims["clientId"] == json!(self.a.client.to_string()), "{claims}");
+            ensure!(!self.b.shows_in(&answer.to_string()), "told of B: {answer}");
+        }
+        let mut never = request.clone();
+        never["api_key"] = json!("okl_000000000000000000000000000000000000000000000000_000000");
+        let refused = self.is_refused(&self.b.admin_token()?, &never).await?;
+        ensure!(refused.code() == Code::Unauthenticated, "{refused:?}");
+        ensure!(
+            before == digest(self.world, self.b.client).await?,
+            "A's secret changed rows of B"
+        );
+        self.a.wait_for_use().await
     }
 
     /// B puts one thing of A between its own, and then one that never was: the refusals are the same to the last byte. A
@@ -99,7 +127,7 @@ impl Proof<'_> {
     /// A service that acts for B and names a thing of A changes nothing, and is told nothing.
     async fn a_service_reaches_only_its_tenant(&self) -> anyhow::Result<()> {
         let request = self.b.fill(&self.request, "$lease", &|name| self.a.thing(name))?;
-        let told = match self.call(&self.b.service_token()?, &request).await? {
+        let told = match self.call(&self.b.service_token(&self.method.policy)?, &request).await? {
             Ok(answer) => answer.to_string(),
             Err(status) => format!("{status:?}"),
         };
@@ -174,7 +202,7 @@ impl Proof<'_> {
         for (audience, token) in [
             (Audience::Tenant, self.a.admin_token()?),
             (Audience::Platform, self.a.platform_token()?),
-            (Audience::Service, self.a.service_token()?),
+            (Audience::Service, self.a.service_token(&self.method.policy)?),
         ] {
             if self.is_for(audience) {
                 self.succeeds(audience.as_str_name(), &token, &request).await?;

@@ -6,6 +6,10 @@ pub fn request(method: &str) -> Option<Value> {
     let (service, method) = method.strip_prefix("onekeel.")?.split_once('/')?;
     match service {
         "tenant.v1.TenantService" => of_tenants(method),
+        "tenant.v1.AuditService" => of_trails(method),
+        "tenant.v1.AddressService" => of_addresses(method),
+        "tenant.v1.DomainService" => of_domains(method),
+        "tenant.v1.ApiKeyService" => of_api_keys(method),
         "lead.v1.LeadService" => of_leads(method),
         "campaign.v1.CampaignService" => of_campaigns(method),
         "campaign.v1.AgentService" => of_agents(method),
@@ -23,12 +27,46 @@ fn of_tenants(method: &str) -> Option<Value> {
         "GetTenant" | "GetTenantSettings" | "SuspendTenant" | "SetReadOnly" | "ReactivateTenant" | "DeleteTenant" => {
             json!({"id": "$tenant"})
         }
-        "ListTenants" | "GetTenantContext" => json!({}),
+        "ListTenants" | "GetTenantContext" | "ListTenantChanges" => json!({}),
         "UpdateTenant" => json!({"tenant": {"id": "$tenant", "display_name": "Changed"}, "update_mask": "displayName"}),
-        "ResolveTenant" => json!({"host": "$host"}),
+        "ResolveTenant" | "CheckHost" => json!({"host": "$host"}),
         "ChangePlan" => json!({"id": "$tenant", "plan": "enterprise"}),
         "UndeleteTenant" => json!({"id": "$deleted_tenant"}),
         "UpdateTenantSettings" => json!({"settings": {"id": "$tenant", "locale": "de"}, "update_mask": "locale"}),
+        _ => return None,
+    })
+}
+
+fn of_trails(method: &str) -> Option<Value> {
+    Some(match method {
+        "ListAuditEvents" => json!({"client_id": "$tenant"}),
+        _ => return None,
+    })
+}
+
+fn of_addresses(method: &str) -> Option<Value> {
+    Some(match method {
+        "GetIpAllowlist" => json!({"client_id": "$tenant"}),
+        "SetIpAllowlist" => json!({"allowlist": {"client_id": "$tenant", "networks": ["127.0.0.0/8"]}}),
+        _ => return None,
+    })
+}
+
+fn of_domains(method: &str) -> Option<Value> {
+    Some(match method {
+        "AddDomain" => json!({"name": "$fresh_domain"}),
+        "VerifyDomain" | "RemoveDomain" => json!({"id": "$domain"}),
+        "ListDomains" => json!({}),
+        _ => return None,
+    })
+}
+
+fn of_api_keys(method: &str) -> Option<Value> {
+    Some(match method {
+        "CreateApiKey" => json!({"name": "$fresh", "role": "viewer"}),
+        "ListApiKeys" => json!({}),
+        "RotateApiKey" | "RevokeApiKey" => json!({"id": "$api_key"}),
+        "ExchangeApiKey" => json!({"api_key": "$secret"}),
         _ => return None,
     })
 }
@@ -90,6 +128,7 @@ fn of_quota(method: &str) -> Option<Value> {
         "Reserve" => json!({"items": [{"resource": "RESOURCE_LEADS", "min": 1, "max": 1}]}),
         "ReleaseReservation" => json!({"id": "$lease"}),
         "AcquireAllowance" => json!({"want": 1, "least": 1}),
+        "AcquireAllowances" => json!({"wishes": [{"request": {"want": 1, "least": 1}}]}),
         _ => return None,
     })
 }
@@ -97,7 +136,7 @@ fn of_quota(method: &str) -> Option<Value> {
 fn of_limits(method: &str) -> Option<Value> {
     Some(match method {
         "PublishPlan" => json!({"plan": {
-            "id": "basic", "version": 2, "display_name": "Basic", "requests_per_minute": 100,
+            "id": "$fresh", "version": 1, "display_name": "New", "requests_per_minute": 100,
             "limits": [
                 {"resource": "RESOURCE_LEADS", "max": 1000}, {"resource": "RESOURCE_CAMPAIGNS", "max": 5},
                 {"resource": "RESOURCE_AGENTS", "max": 2}, {"resource": "RESOURCE_STORAGE_BYTES", "max": 1_073_741_824}
@@ -115,6 +154,11 @@ fn of_limits(method: &str) -> Option<Value> {
 fn of_usage(method: &str) -> Option<Value> {
     Some(match method {
         "GetUsageReport" => json!({"client_id": "$tenant", "start_date": "2026-01-01", "end_date": "2026-12-31"}),
+        "PublishPriceList" => json!({"price_list": {
+            "start_date": "$day", "currency_code": "USD",
+            "prices": [{"unit": "USAGE_UNIT_REQUESTS", "micros": 3, "units": 1}]
+        }}),
+        "ListPriceLists" => json!({}),
         _ => return None,
     })
 }

@@ -2,16 +2,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
-use onekeel_api::{Audience, ClientId};
+use anyhow::{Context, bail, ensure};
+use chrono::NaiveDate;
+use onekeel_api::{Audience, ClientId, Policy};
 use onekeel_tenancy::{Role, Signer, Tenant};
 use onekeel_tests::{Method, World};
 use serde_json::{Value, json};
 use tonic::Status;
 use uuid::Uuid;
 
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// A placeholder for something new each time; nobody can own it.
 const FRESH: &str = "$fresh";
+/// A placeholder for a new domain each time, with the tenant's own word in it.
+const FRESH_DOMAIN: &str = "$fresh_domain";
+/// A placeholder for the secret of the tenant's API key: who has it is let in by it, whoever that is.
+const SECRET: &str = "$secret";
+/// A placeholder for a day that is still far away, another one each time.
+const DAY: &str = "$day";
 /// A placeholder for the tenant's own word.
 const MARKER: &str = "$marker";
 
@@ -77,17 +86,70 @@ impl Things {
             self.admin("onekeel.campaign.v1.ConversationService/AppendMessage", &message)
                 .await?;
         }
+        self.renew_domain().await?;
+        self.renew_api_key().await?;
         let reserve = json!({"items": [{"resource": "RESOURCE_LEADS", "min": 1, "max": 1}]});
+        let token = Self::service_token_for(&self.world, "lead", self.client)?;
         let leases = self
-            .call(
-                "onekeel.quota.v1.QuotaService/Reserve",
-                &self.service_token()?,
-                &reserve,
-            )
+            .call("onekeel.quota.v1.QuotaService/Reserve", &token, &reserve)
             .await??;
         let lease = leases["leases"][0]["id"].as_str().context("a lease")?.to_owned();
         self.ids.insert("$lease", lease);
         Ok(())
+    }
+
+    /// A new domain that can be proved; the old one goes, as a tenant may have a few only.
+    async fn renew_domain(&mut self) -> anyhow::Result<()> {
+        let service = "onekeel.tenant.v1.DomainService";
+        let listed = self.admin(&format!("{service}/ListDomains"), &json!({})).await?;
+        for domain in listed["domains"].as_array().into_iter().flatten() {
+            self.admin(&format!("{service}/RemoveDomain"), &json!({"id": domain["id"]}))
+                .await?;
+        }
+        let domain = self
+            .admin(&format!("{service}/AddDomain"), &json!({"name": FRESH_DOMAIN}))
+            .await?;
+        let text = |field: &str| domain[field].as_str().context("a text").map(str::to_owned);
+        self.world.dns.put(&text("txtName")?, &[&text("txtValue")?]);
+        self.ids.insert("$domain", text("id")?);
+        Ok(())
+    }
+
+    /// A new API key, when the old one does not count any more: a tenant may have a hundred only.
+    async fn renew_api_key(&mut self) -> anyhow::Result<()> {
+        let service = "onekeel.tenant.v1.ApiKeyService";
+        let listed = self.admin(&format!("{service}/ListApiKeys"), &json!({})).await?;
+        let (own, mut keys) = (self.thing("$api_key"), listed["keys"].as_array().into_iter().flatten());
+        if keys.any(|key| key["id"] == json!(own) && key["revokeTime"].is_null()) {
+            return Ok(());
+        }
+        let create = json!({"name": MARKER, "role": "viewer"});
+        let made = self.admin(&format!("{service}/CreateApiKey"), &create).await?;
+        let text = |value: &Value| value.as_str().context("a text").map(str::to_owned);
+        self.ids.insert("$api_key", text(&made["key"]["id"])?);
+        self.ids.insert(SECRET, text(&made["secret"])?);
+        Ok(())
+    }
+
+    /// Waits until the use of the tenant's API key is written down, so that it changes no row later.
+    pub async fn wait_for_use(&self) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + LONGEST_WAIT;
+        let mut round = tokio::time::interval(std::time::Duration::from_millis(100));
+        loop {
+            round.tick().await;
+            let listed = self
+                .admin("onekeel.tenant.v1.ApiKeyService/ListApiKeys", &json!({}))
+                .await?;
+            let mut keys = listed["keys"].as_array().into_iter().flatten();
+            let own = json!(self.thing("$api_key"));
+            if keys.any(|key| key["id"] == own && !key["lastUsedTime"].is_null()) {
+                return Ok(());
+            }
+            ensure!(
+                tokio::time::Instant::now() < deadline,
+                "the use of a key is not written down"
+            );
+        }
     }
 
     /// Makes a tenant for the operator's methods to work on; one that is this tenant's own for all others.
@@ -116,7 +178,11 @@ impl Things {
     /// The placeholders in `request` that stand for a thing of the tenant.
     pub fn named_in(request: &Value) -> Vec<String> {
         match request {
-            Value::String(text) if text.starts_with('$') && text != FRESH && text != MARKER => vec![text.clone()],
+            Value::String(text)
+                if text.starts_with('$') && ![FRESH, FRESH_DOMAIN, SECRET, DAY, MARKER].contains(&text.as_str()) =>
+            {
+                vec![text.clone()]
+            }
             Value::Array(values) => values.iter().flat_map(Self::named_in).collect(),
             Value::Object(fields) => fields.values().flat_map(Self::named_in).collect(),
             _ => Vec::new(),
@@ -127,6 +193,10 @@ impl Things {
     pub fn fill(&self, request: &Value, foreign: &str, other: &impl Fn(&str) -> String) -> anyhow::Result<Value> {
         Ok(match request {
             Value::String(text) if text == FRESH => format!("f{}", Uuid::now_v7().simple()).into(),
+            Value::String(text) if text == FRESH_DOMAIN => {
+                format!("f{}.{}.example.net", Uuid::now_v7().simple(), self.marker).into()
+            }
+            Value::String(text) if text == DAY => far_day().to_string().into(),
             Value::String(text) if text == MARKER => self.marker.clone().into(),
             Value::String(text) if text == foreign => other(text).into(),
             Value::String(text) if text.starts_with('$') => match self.ids.get(text.as_str()) {
@@ -174,20 +244,21 @@ impl Things {
         self.world.stack.token(None, Role::PlatformAdmin)
     }
 
-    /// A token of a server that acts for the tenant.
-    pub fn service_token(&self) -> anyhow::Result<String> {
-        Self::service_token_for(&self.world, self.client)
+    /// A token of a server that acts for the tenant; of one that may call the method, if any may.
+    pub fn service_token(&self, policy: &Policy) -> anyhow::Result<String> {
+        let caller = policy.callers.first().map_or("lead", String::as_str);
+        Self::service_token_for(&self.world, caller, self.client)
     }
 
-    /// A token of the lead server that acts for a tenant.
+    /// A token of a server that acts for a tenant.
     #[expect(
         clippy::disallowed_methods,
         reason = "a service's signer needs a tenant, and no server is asked for one here"
     )]
-    pub fn service_token_for(world: &World, client: ClientId) -> anyhow::Result<String> {
-        let key = std::fs::read_to_string(world.stack.secrets.folder.join("lead.key"))?;
+    pub fn service_token_for(world: &World, service: &str, client: ClientId) -> anyhow::Result<String> {
+        let key = std::fs::read_to_string(world.stack.secrets.folder.join(format!("{service}.key")))?;
         let tenant = Tenant::for_background(client, "test");
-        Ok(Signer::from_pem("lead", &key)?.token_for(&tenant)?.to_string())
+        Ok(Signer::from_pem(service, &key)?.token_for(&tenant)?.to_string())
     }
 
     async fn make(&self, method: &str, request: &Value) -> anyhow::Result<String> {
@@ -206,4 +277,10 @@ impl Things {
         let found = found.with_context(|| format!("the contract has no {method}"))?;
         found.call(&self.world.stack, token, request).await
     }
+}
+
+fn far_day() -> NaiveDate {
+    const DAYS: u128 = 2_000_000;
+    let days = u64::try_from(Uuid::new_v4().as_u128() % DAYS).unwrap_or_default();
+    NaiveDate::from_ymd_opt(2100, 1, 1).unwrap_or_default() + chrono::Days::new(days)
 }

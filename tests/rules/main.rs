@@ -148,6 +148,18 @@ fn every_service_is_a_process_of_the_stack() {
 }
 
 #[test]
+fn callers_of_methods_are_services() {
+    let mut named = 0;
+    for method in onekeel_tests::contract().expect("a contract") {
+        for caller in &method.policy.callers {
+            assert!(SERVICES.contains(&caller.as_str()), "{} names {caller}", method.name());
+            named += 1;
+        }
+    }
+    assert!(named > SERVICES.len(), "only {named} callers are named");
+}
+
+#[test]
 fn pages_made_from_the_code_are_fresh() {
     let program = onekeel_tests::program("onekeel").expect("it was built with the tests");
     let checked = std::process::Command::new(program)

@@ -1,30 +1,11 @@
 //! `/metrics`, as Prometheus reads it.
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use onekeel_api::ErrorReason;
 use onekeel_telemetry::catalogue;
-use onekeel_tests::{World, is, lead_named};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-const LONGEST_SCRAPE: Duration = Duration::from_secs(5);
-
-async fn scrape(address: &str) -> anyhow::Result<String> {
-    let read = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        anyhow::Ok(answer)
-    };
-    let answer = tokio::time::timeout(LONGEST_SCRAPE, read).await??;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    Ok(answer)
-}
+use onekeel_tests::{World, is, lead_named, scrape, values};
 
 async fn scrape_server(world: &World, service: &str) -> anyhow::Result<String> {
     let server = world.stack.servers().find(|server| server.service() == service);
@@ -33,13 +14,11 @@ async fn scrape_server(world: &World, service: &str) -> anyhow::Result<String> {
 
 /// The value of the only series of a metric that has all these labels.
 fn value(text: &str, metric: &str, labels: &[&str]) -> anyhow::Result<f64> {
-    let fits =
-        |line: &&str| line.split(['{', ' ']).next() == Some(metric) && labels.iter().all(|label| line.contains(label));
-    let found: Vec<_> = text.lines().filter(fits).collect();
-    let [line] = found[..] else {
+    let found = values(text, metric, labels);
+    let [value] = found[..] else {
         anyhow::bail!("{} series of {metric} with {labels:?} in\n{text}", found.len());
     };
-    Ok(line.rsplit(' ').next().context("a value")?.parse()?)
+    Ok(value)
 }
 
 pub async fn calls_are_counted_and_timed_by_method_code_and_tenant(world: Arc<World>) -> anyhow::Result<()> {

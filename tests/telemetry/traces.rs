@@ -99,9 +99,9 @@ pub async fn one_trace_shows_the_whole_way_of_a_creation(suite: Arc<World>) -> a
             create.attribute(name)
         );
     }
-    // A lead takes units of two limits: itself and its bytes.
+    // A lead takes units of two limits, itself and its bytes, and asks for both at once.
     for (method, times) in [
-        ("onekeel.quota.v1.QuotaService/Reserve", 2),
+        ("onekeel.quota.v1.QuotaService/Reserve", 1),
         ("onekeel.quota.v1.QuotaService/AcquireAllowance", 1),
     ] {
         let calls = |span: &&Span| span.service == "onekeel-lead" && span.is_call() && span.name == method;

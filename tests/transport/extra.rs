@@ -7,9 +7,7 @@ use onekeel_api::lead::lead_service_client::LeadServiceClient;
 use onekeel_operator::private::free_port;
 use onekeel_operator::stack::{Certificates, Server, Settings, endpoint, signed};
 use onekeel_tenancy::Role;
-use onekeel_tests::{Member, World};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use onekeel_tests::{Member, World, scrape};
 use tonic::Request;
 use tonic::transport::Channel;
 
@@ -33,7 +31,12 @@ impl Extra {
         let mut certificates = Certificates::generate(&folder)?;
         let suite = stack.certificates.as_ref().context("the suite speaks TLS")?;
         let trusted = format!("{}{}", certificates.authority.pem, suite.authority.pem);
-        let files = signed(&certificates.authority, &trusted)?;
+        let mut files = signed(&certificates.authority, &trusted)?;
+        // To the suite's servers it shows what their authority has signed.
+        let shown = suite.authority.issue_to("lead")?;
+        files.retain(|(name, _)| !name.starts_with("lead-client."));
+        files.push(("lead-client.crt".to_owned(), shown.certificate));
+        files.push(("lead-client.key".to_owned(), shown.key));
         certificates.publish(&files)?;
         let (metrics, peer) = (free_port()?, |service| stack.address(service, 0));
         let mut own: Vec<(String, String)> = vec![("TLS_RELOAD_SECONDS".to_owned(), "1".to_owned())];
@@ -79,11 +82,7 @@ impl Extra {
 
     /// A sample of its metrics: the line that begins with `series`, or 0.
     pub async fn metric(&self, series: &str) -> anyhow::Result<f64> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.metrics)).await?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        ensure!(text.contains("200 OK"), "{text}");
+        let text = scrape(&format!("127.0.0.1:{}", self.metrics)).await?;
         let line = text.lines().find_map(|line| line.strip_prefix(series));
         Ok(line.map(|value| value.trim().parse()).transpose()?.unwrap_or_default())
     }

@@ -5,6 +5,7 @@ mod extra;
 mod files;
 mod gzip;
 mod handshakes;
+mod mutual;
 mod rotation;
 mod tls;
 
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
         tls::a_server_with_another_authority_reaches_nobody;
         tls::half_a_configuration_is_refused_by_name;
         tls::the_real_grpcurl_trusts_the_authority with grpcurl;
+        mutual::a_services_token_is_worth_nothing_without_its_certificate;
+        mutual::users_show_no_certificate;
         rotation::certificate_and_authority_change_under_load_without_a_failed_call;
         files::broken_files_leave_the_old_ones_in_use;
         handshakes::silent_connections_hold_nobody_up;

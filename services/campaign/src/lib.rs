@@ -6,6 +6,7 @@ mod agent;
 mod campaign;
 mod channel;
 mod conversation;
+mod purge;
 
 use onekeel_api::campaign::agent_service_server::AgentServiceServer;
 use onekeel_api::campaign::campaign_service_server::CampaignServiceServer;
@@ -27,5 +28,6 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
         "onekeel.campaign.v1.AgentService",
         "onekeel.campaign.v1.ConversationService",
     ];
-    Ok(Routed::new(routes, names))
+    let parts = parts.clone();
+    Ok(Routed::new(routes, names).with_task(purge::TASK, move || purge::purge_deleted(parts.clone())))
 }

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 
 use onekeel_api::Fault;
 use onekeel_gate::write_charge;
-use onekeel_store::{DbResult, TenantTx};
+use onekeel_store::{DbResult, Event, TenantTx};
 use uuid::Uuid;
 
 use crate::fields::Fields;
@@ -106,7 +106,11 @@ pub(crate) async fn insert_all(
     let size = written.iter().map(|row| row.stored_bytes).sum();
     write_charge(tx, lead.first(units)).await?;
     write_charge(tx, bytes.first(size)).await?;
-    Ok((written.into_iter().map(|row| row.id).collect(), size))
+    let ids: Vec<Uuid> = written.into_iter().map(|row| row.id).collect();
+    if !ids.is_empty() {
+        tx.audit(Event::of_new("lead", &ids));
+    }
+    Ok((ids.into_iter().collect(), size))
 }
 
 /// Which of these leads exist.

@@ -2,6 +2,7 @@
 use chrono::{DateTime, Utc};
 use onekeel_api::lead::{CreateLeadRequest, Lead};
 use onekeel_api::{Fault, LeadId, Violations, timestamp};
+use onekeel_store::{Kind, TenantTx};
 use uuid::Uuid;
 
 use crate::fields::Fields;
@@ -31,6 +32,9 @@ impl TryFrom<CreateLeadRequest> for NewLead {
     }
 }
 
+/// How leads are cached: the version is the etag.
+pub(crate) const CACHED: Kind<Lead> = Kind::new("lead", |lead| lead.etag.parse().unwrap_or_default());
+
 /// A row of `lead.leads`.
 #[derive(Clone, Debug)]
 pub(crate) struct LeadRow {
@@ -50,6 +54,19 @@ pub(crate) struct LeadRow {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub stored_bytes: i64,
+}
+
+impl LeadRow {
+    /// Tells the cache what this row is now.
+    pub fn changed(&self, tx: &mut TenantTx) {
+        let version = self.version.unsigned_abs();
+        tx.changed(&CACHED, &self.id.to_string(), version, Some(&self.shown()));
+    }
+
+    /// What the API shows of it.
+    pub fn shown(&self) -> Lead {
+        self.clone().into()
+    }
 }
 
 impl From<LeadRow> for Lead {

@@ -1,5 +1,7 @@
 //! LeadService: a tenant's leads, each charged against the plan in the transaction that writes it.
 
+#[cfg(test)]
+mod anything;
 mod batch;
 mod fields;
 mod filter;
@@ -7,6 +9,7 @@ mod import;
 mod import_repo;
 mod lead;
 mod list;
+mod purge;
 mod repo;
 mod service;
 mod update;
@@ -20,5 +23,7 @@ use tonic::service::Routes;
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let leads = LeadServiceServer::new(service::Leads::new(parts));
     let leads = leads.accept_compressed(Gzip).send_compressed(Gzip);
-    Ok(Routed::new(Routes::new(leads), vec!["onekeel.lead.v1.LeadService"]))
+    let routed = Routed::new(Routes::new(leads), vec!["onekeel.lead.v1.LeadService"]);
+    let parts = parts.clone();
+    Ok(routed.with_task(purge::TASK, move || purge::purge_deleted(parts.clone())))
 }

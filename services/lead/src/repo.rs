@@ -2,11 +2,11 @@
 use onekeel_api::quota::Resource;
 use onekeel_api::{Etag, Fault, LeadId};
 use onekeel_gate::{ChargeRow, Resize, Resized, write_charge, write_release};
-use onekeel_store::{DbResult, Single, TenantTx};
+use onekeel_store::{DbResult, Event, Single, TenantTx};
 use uuid::Uuid;
 
 use crate::fields::Fields;
-use crate::lead::{LeadRow, NewLead};
+use crate::lead::{CACHED, LeadRow, NewLead};
 
 /// What a broken constraint of `lead.leads` tells the caller.
 pub(crate) fn constraint(name: &str) -> Option<Fault> {
@@ -23,7 +23,7 @@ pub(crate) type Charges = [ChargeRow; 2];
 /// Writes the lead and its charges in one statement: all exist, or none.
 pub(crate) async fn insert(tx: &mut TenantTx, new: &NewLead, [lead, bytes]: Charges) -> Result<LeadRow, Fault> {
     let (client, name, fields) = (tx.client_id(), tx.name(), &new.fields);
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         LeadRow,
         r#"with row as (
             insert into lead.leads (client_id, id, first_name, last_name, email, phone, phone_raw, company, source,
@@ -63,10 +63,10 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewLead, [lead, bytes]: Char
         bytes.first_unit,
         bytes.resource.name(),
         bytes.of
-    )
-    .fetch_one(tx.conn())
-    .await
-    .on_constraint(constraint)
+    );
+    let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
+    tx.audit(Event::of("lead", row.id).after(&row.shown()));
+    Ok(row)
 }
 
 /// The lead that an earlier call with this request id created.
@@ -162,6 +162,8 @@ pub(crate) async fn update(
     );
     let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
     resize.write(tx).await?;
+    tx.audit(Event::of("lead", row.id).before(&old.shown()).after(&row.shown()));
+    row.changed(tx);
     Ok(Resized::Done(row))
 }
 
@@ -183,7 +185,8 @@ pub(crate) async fn find_all(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Lead
 
 /// Deletes the lead for its users, then gives back exactly what was hit: its unit and its bytes.
 pub(crate) async fn delete(tx: &mut TenantTx, id: LeadId, etag: Etag) -> Result<(), Fault> {
-    etag.check(lock(tx, id).await?.version)?;
+    let old = lock(tx, id).await?;
+    etag.check(old.version)?;
     let (client, name) = (tx.client_id(), tx.name());
     let deleted = sqlx::query_scalar!(
         "update lead.leads set deleted_at = now(), purge_at = now() + interval '30 days', version = version + 1,
@@ -193,10 +196,12 @@ pub(crate) async fn delete(tx: &mut TenantTx, id: LeadId, etag: Etag) -> Result<
         id.uuid(),
         name
     );
-    match deleted.fetch_optional(tx.conn()).await.db()? {
-        Some(bytes) => write_release(tx, &[(Resource::Leads, 1), (Resource::StorageBytes, bytes)]).await,
-        None => Ok(()),
-    }
+    let Some(bytes) = deleted.fetch_optional(tx.conn()).await.db()? else {
+        return Ok(());
+    };
+    tx.audit(Event::of("lead", old.id).before(&old.shown()));
+    tx.changed(&CACHED, &old.id.to_string(), old.version.unsigned_abs() + 1, None);
+    write_release(tx, &[(Resource::Leads, 1), (Resource::StorageBytes, bytes)]).await
 }
 
 /// The size of a deleted lead that can be brought back.
@@ -241,5 +246,7 @@ pub(crate) async fn undelete(tx: &mut TenantTx, id: LeadId, [lead, bytes]: Charg
     };
     write_charge(tx, lead).await?;
     write_charge(tx, bytes.covering(row.stored_bytes)?).await?;
+    tx.audit(Event::of("lead", row.id).after(&row.shown()));
+    row.changed(tx);
     Ok(row)
 }

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::batch::Batch;
 use crate::import::Import;
-use crate::lead::NewLead;
+use crate::lead::{CACHED, NewLead};
 use crate::list::list;
 use crate::repo::{self, Charges};
 use crate::update::change;
@@ -61,9 +61,13 @@ impl LeadService for Leads {
     async fn get_lead(&self, request: Request<GetLeadRequest>) -> Result<Response<Lead>, Status> {
         let tenant = Tenant::of(&request)?;
         let id = LeadId::parse("id", &request.get_ref().id)?;
-        let find = async |single: &mut Single| repo::find(single, id).await;
-        let row = self.store.one(&tenant, "get_lead", find).await?;
-        Ok(Response::new(row.ok_or_else(Fault::not_found)?.into()))
+        let read = async || {
+            let find = async |single: &mut Single| repo::find(single, id).await;
+            let row = self.store.one(&tenant, "get_lead", find).await?;
+            Ok(row.map(Lead::from))
+        };
+        let lead = self.store.cache().read(&tenant, &CACHED, &id.to_string(), read).await?;
+        Ok(Response::new(lead.ok_or_else(Fault::not_found)?))
     }
 
     async fn batch_get_leads(

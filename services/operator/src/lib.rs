@@ -2,6 +2,7 @@
 //!
 //! The `onekeel` command and the tests use the same parts.
 
+pub mod bench;
 pub mod private;
 mod random;
 pub mod sample;

@@ -21,7 +21,11 @@ const WRONG_USAGE: u8 = 2;
   onekeel doctor                     looks at a deployment and says what to do
   onekeel quota verify --all         holds the accounts of all tenants against their rows
   onekeel permissions                which role may call which method
+  onekeel keys --help                the keys that servers sign with
   onekeel usage --help               what a tenant used, and what it costs
+  onekeel audit --help               who did what in a tenant
+  onekeel domain --help              the domains that a tenant brings along
+  onekeel api-key --help             the keys of a tenant's programs
 
 Data go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong usage."
@@ -38,8 +42,13 @@ enum Command {
     Migrate(commands::migrate::Migrate),
     Doctor(commands::doctor::Doctor),
     Permissions(commands::permissions::Permissions),
+    Keys(commands::keys::Keys),
     Token(commands::token::Token),
     Usage(commands::usage::Usage),
+    Audit(commands::audit::Audit),
+    Domain(commands::domain::Domain),
+    ApiKey(commands::api_key::ApiKey),
+    Bench(commands::bench::Bench),
     Completions(commands::completions::Completions),
     Test(commands::test::Test),
     Prepare(commands::prepare::Prepare),
@@ -73,12 +82,17 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Doctor(doctor) => return doctor.run().await,
         Command::Quota(quota) => return quota.run().await,
+        Command::Bench(bench) => return bench.run().await,
         Command::Demo(demo) => demo.run().await?,
         Command::Dev(dev) => dev.run().await?,
         Command::Migrate(migrate) => migrate.run().await?,
         Command::Permissions(permissions) => permissions.run()?,
+        Command::Keys(keys) => keys.run()?,
         Command::Token(token) => token.run()?,
         Command::Usage(usage) => usage.run().await?,
+        Command::Audit(audit) => audit.run().await?,
+        Command::Domain(domain) => domain.run().await?,
+        Command::ApiKey(key) => key.run().await?,
         Command::Completions(completions) => completions.run(Onekeel::command()),
         Command::Test(test) => test.run().await?,
         Command::Prepare(prepare) => prepare.run().await?,

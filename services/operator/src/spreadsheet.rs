@@ -116,3 +116,30 @@ fn set(lead: &mut Lead, field: Field, value: &str) {
     };
     value.clone_into(place);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_file_is_leads_or_an_error(
+            bytes in prop_oneof![
+                vec(any::<u8>(), 0..400),
+                "(Email|First Name|x|\"a\nb\")(,(Phone 1|Company|\"))?\n([^\u{0}]{0,30}(,|\n)){0,8}".prop_map(String::into_bytes),
+            ],
+            mapping in vec(".{0,20}|x=email|x=nothing", 0..3)
+        ) {
+            let file = tempfile::NamedTempFile::new()?;
+            std::fs::write(file.path(), &bytes)?;
+            if let Ok(sheet) = read(file.path(), &mapping) {
+                prop_assert!(!sheet.mapped.is_empty());
+                let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
+                prop_assert!(sheet.leads.len() <= lines, "{} leads of {lines} lines", sheet.leads.len());
+            }
+        }
+    }
+}

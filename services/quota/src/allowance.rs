@@ -1,4 +1,5 @@
 //! How fast a tenant may call: slices of its minute, granted by one script in Redis that all replicas share.
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fred::prelude::*;
@@ -6,11 +7,12 @@ use fred::types::config::{PerformanceConfig, ReconnectPolicy};
 use fred::types::scripts::Script;
 use onekeel_api::quota::{AcquireAllowanceRequest, AcquireAllowanceResponse, FailurePolicy};
 use onekeel_api::{Call, Fault, Violations};
+use onekeel_server::every;
 use onekeel_store::Store;
 use onekeel_tenancy::Tenant;
 use tracing::{Instrument, Span, field};
 
-use crate::rate::Rates;
+use crate::rate::{self, Rate, Rates};
 use crate::reckoning::{Reckoning, SLACK};
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -113,6 +115,18 @@ impl Allowances {
     /// A slice of the tenant's minute; none, with a time to wait, when less than the least is left.
     pub async fn acquire(&self, tenant: &Tenant, wish: Wish) -> Result<AcquireAllowanceResponse, Fault> {
         let rate = self.rates.of(tenant).await?;
+        self.grant(tenant, rate, wish).await
+    }
+
+    /// As [`Allowances::acquire`] for a tenant whose rate is known; `None` where it would have to be looked up first.
+    pub async fn acquire_known(&self, tenant: &Tenant, wish: Wish) -> Result<Option<AcquireAllowanceResponse>, Fault> {
+        match self.rates.known(tenant) {
+            Some(rate) => self.grant(tenant, rate, wish).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn grant(&self, tenant: &Tenant, rate: Rate, wish: Wish) -> Result<AcquireAllowanceResponse, Fault> {
         let keys = vec![
             key(tenant, "log"),
             key(tenant, "sum"),
@@ -197,6 +211,11 @@ impl Allowances {
     pub fn forget(&self, tenant: &Tenant) {
         self.rates.forget(tenant);
     }
+}
+
+/// Keeps what is remembered of tenants' rates true, for as long as it is polled.
+pub(crate) async fn hear_of_changes(allowances: Arc<Allowances>) {
+    every(rate::ROUND, rate::TASK, || allowances.rates.hear()).await;
 }
 
 fn key(tenant: &Tenant, what: &str) -> String {

@@ -2,8 +2,10 @@
 
 mod allowance;
 mod assign;
+mod batch;
 mod caps;
 mod catalogue;
+mod grant;
 mod lease;
 mod limits;
 mod rate;
@@ -14,8 +16,10 @@ mod room;
 mod service;
 mod settle;
 mod sweep;
+mod together;
 mod usage;
 mod watch;
+mod wish;
 
 use std::sync::Arc;
 
@@ -26,10 +30,10 @@ use onekeel_server::{Parts, Routed};
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::service::Routes;
 
-/// The gRPC services of this server, and its sweeper.
+/// The gRPC services of this server, and its background work.
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let service = Arc::new(service::Quota::new(parts)?);
-    let sweeper = service.sweeper();
+    let (sweeper, allowances) = (service.sweeper(), service.allowances());
     let limits = LimitServiceServer::new(service.limits());
     let limits = limits.accept_compressed(Gzip).send_compressed(Gzip);
     let quota = QuotaServiceServer::from_arc(service);
@@ -42,5 +46,7 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
         "onekeel.quota.v1.UsageService",
     ];
     let routes = Routes::new(quota).add_service(limits).add_service(usage);
-    Ok(Routed::new(routes, names).with_task("quota.sweep", move || sweeper.clone().run()))
+    Ok(Routed::new(routes, names)
+        .with_task("quota.sweep", move || sweeper.clone().run())
+        .with_task(rate::TASK, move || allowance::hear_of_changes(allowances.clone())))
 }

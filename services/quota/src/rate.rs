@@ -1,16 +1,23 @@
-//! How fast a tenant may call, and what happens while that cannot be counted: read from the database, remembered for a
-//! moment.
+//! How fast a tenant may call, and what happens while that cannot be counted: read from the database, and remembered for as
+//! long as the database tells no change of it.
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use metrics::Counter;
 use onekeel_api::quota::FailurePolicy;
 use onekeel_api::{ClientId, Fault};
-use onekeel_store::{DbResult, Store, TenantTx};
+use onekeel_gate::{Heard, Moment};
+use onekeel_store::{DbResult, Feed, Store, TenantTx};
 use onekeel_tenancy::Tenant;
-use quick_cache::sync::Cache;
 
-/// A change of plan is effective within this time in the other replicas.
-const REMEMBERED_FOR: Duration = Duration::from_secs(1);
+/// Name of the work that looks what has changed.
+pub(crate) const TASK: &str = "quota.rates";
+/// Between two looks at what has changed: a change of plan is effective within this time in the other replicas.
+pub(crate) const ROUND: Duration = Duration::from_millis(500);
 const REMEMBERED_TENANTS: usize = 10_000;
+
+static HITS: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("onekeel_rate_cache_total", "outcome" => "hit"));
+static MISSES: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("onekeel_rate_cache_total", "outcome" => "miss"));
 
 /// A tenant's limit of requests.
 #[derive(Clone, Copy, Debug)]
@@ -19,38 +26,63 @@ pub(crate) struct Rate {
     pub limit: i64,
     /// What happens while they cannot be counted.
     pub policy: FailurePolicy,
+    /// When it ends by itself, with an override that does.
+    ends: Option<Instant>,
+}
+
+impl Rate {
+    fn holds(&self) -> bool {
+        self.ends.is_none_or(|ends| Instant::now() < ends)
+    }
 }
 
 /// The rates of tenants that called of late.
 pub(crate) struct Rates {
     store: Store,
-    known: Cache<ClientId, (Rate, Instant)>,
+    known: Moment<ClientId, Rate>,
 }
 
 impl Rates {
     pub fn new(store: Store) -> Self {
         Self {
             store,
-            known: Cache::new(REMEMBERED_TENANTS),
+            known: Moment::new(REMEMBERED_TENANTS, &HITS, &MISSES),
         }
     }
 
-    /// The tenant's rate, at most [`REMEMBERED_FOR`] old.
+    /// The tenant's rate.
     pub async fn of(&self, tenant: &Tenant) -> Result<Rate, Fault> {
-        if let Some((rate, asked)) = self.known.get(&tenant.id())
-            && asked.elapsed() < REMEMBERED_FOR
-        {
+        let read = || self.store.run(tenant, "read_request_limit", read);
+        let rate = self.known.get(&tenant.id(), read()).await?;
+        if rate.holds() {
             return Ok(rate);
         }
-        let asked = Instant::now();
-        let rate = self.store.run(tenant, "read_request_limit", read).await?;
-        self.known.insert(tenant.id(), (rate, asked));
-        Ok(rate)
+        self.forget(tenant);
+        self.known.get(&tenant.id(), read()).await
+    }
+
+    /// The tenant's rate, where it need not be looked up.
+    pub fn known(&self, tenant: &Tenant) -> Option<Rate> {
+        self.known.known(&tenant.id()).filter(Rate::holds)
     }
 
     /// The tenant's plan has changed; read anew.
     pub fn forget(&self, tenant: &Tenant) {
-        self.known.remove(&tenant.id());
+        self.known.forget(&tenant.id());
+    }
+
+    /// Looks once for all tenants what has changed.
+    pub async fn hear(&self) -> Result<(), Fault> {
+        let look = async |cursor| {
+            let since = Some(cursor).filter(|cursor| *cursor > 0);
+            let changes = self.store.changes(Feed::Rates, since).await?;
+            Ok(Heard {
+                changes: changes.tenants,
+                next: changes.next,
+                complete: changes.complete,
+            })
+        };
+        self.known.hear(look).await
     }
 }
 
@@ -60,16 +92,17 @@ pub(crate) fn policy(name: Option<&str>) -> FailurePolicy {
 }
 
 async fn read(tx: &mut TenantTx) -> Result<Rate, Fault> {
-    let client = tx.client_id();
+    let (client, asked) = (tx.client_id(), Instant::now());
     let row = sqlx::query!(
         r#"select coalesce(o.max_units, p.requests_per_minute) as "limit!",
-            coalesce(o.failure_policy, f.policy) as "policy?"
+            coalesce(o.failure_policy, f.policy) as "policy?",
+            extract(epoch from o.expires_at - clock_timestamp())::float8 as "left?"
         from quota.assignments a
         join quota.plans p on p.id = a.plan_id and p.version = a.plan_version
         left join quota.failure_policies f on f.plan_id = a.plan_id and f.plan_version = a.plan_version
             and f.resource = 'requests_per_minute'
         left join lateral (
-            select max_units, failure_policy from quota.overrides
+            select max_units, failure_policy, expires_at from quota.overrides
             where client_id = $1 and resource = 'requests_per_minute'
                 and (expires_at is null or expires_at > clock_timestamp())
             order by created_at desc, id desc limit 1
@@ -82,5 +115,9 @@ async fn read(tx: &mut TenantTx) -> Result<Rate, Fault> {
     Ok(Rate {
         limit: row.limit,
         policy: policy(row.policy.as_deref()),
+        // An end beyond what an Instant can hold is none.
+        ends: row
+            .left
+            .and_then(|left| asked.checked_add(Duration::try_from_secs_f64(left.max(0.0)).ok()?)),
     })
 }

@@ -6,32 +6,37 @@ use onekeel_api::Fault;
 use onekeel_api::LeaseId;
 use onekeel_api::quota::quota_service_server::QuotaService;
 use onekeel_api::quota::{
-    AcquireAllowanceRequest, AcquireAllowanceResponse, AssignPlanRequest, AssignPlanResponse, GetQuotaRequest,
-    GetQuotaResponse, ListPlansRequest, ListPlansResponse, ReleaseReservationRequest, ReleaseReservationResponse,
-    ReserveRequest, ReserveResponse, Resource, WatchQuotaRequest, WatchQuotaResponse,
+    AcquireAllowanceRequest, AcquireAllowanceResponse, AcquireAllowancesRequest, AcquireAllowancesResponse,
+    AssignPlanRequest, AssignPlanResponse, GetQuotaRequest, GetQuotaResponse, ListPlansRequest, ListPlansResponse,
+    ReleaseReservationRequest, ReleaseReservationResponse, ReserveRequest, ReserveResponse, Resource,
+    WatchQuotaRequest, WatchQuotaResponse,
 };
 use onekeel_server::Parts;
 use onekeel_store::Store;
-use onekeel_tenancy::{Service, Tenant};
+use onekeel_tenancy::{Service, Tenant, Verifier};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::allowance::{Allowances, Wish as AllowanceWish};
+use crate::batch::Batches;
 use crate::limits::Limits;
-use crate::reserve::{Wish, reserve};
+use crate::reserve::reserve;
 use crate::room::Rooms;
 use crate::settle::{Settled, settle};
 use crate::sweep::{HotTenants, Sweeper};
 use crate::watch::Watches;
-use crate::{assign, catalogue, usage};
+use crate::wish::Wish;
+use crate::{assign, catalogue, together, usage};
 
 /// Implements QuotaService.
 pub(crate) struct Quota {
     store: Store,
+    batches: Batches,
     rooms: Arc<Rooms>,
     allowances: Arc<Allowances>,
     hot: HotTenants,
     watches: Watches,
+    verifier: Arc<Verifier>,
 }
 
 impl Quota {
@@ -39,16 +44,22 @@ impl Quota {
         let allowances = Allowances::new(parts.store.clone(), parts.redis_url.expose(), parts.replicas)?;
         Ok(Self {
             store: parts.store.clone(),
+            batches: Batches::new(parts.store.clone()),
             rooms: Arc::new(Rooms::new(parts.store.clone())),
             allowances: Arc::new(allowances),
             hot: HotTenants::new(),
             watches: Watches::new(parts.store.clone(), parts.draining.clone()),
+            verifier: parts.verifier.clone(),
         })
     }
 
     /// What operators do, on the same lanes and caches.
     pub fn limits(&self) -> Limits {
         Limits::new(self.store.clone(), self.rooms.clone(), self.allowances.clone())
+    }
+
+    pub fn allowances(&self) -> Arc<Allowances> {
+        self.allowances.clone()
     }
 
     pub fn sweeper(&self) -> Sweeper {
@@ -96,7 +107,7 @@ impl QuotaService for Quota {
         let tenant = Service::of(&request)?.tenant().clone();
         let wish = Wish::try_from(request.into_inner())?;
         let began = Instant::now();
-        let granted = reserve(&self.store, &self.rooms, &tenant, &wish).await;
+        let granted = reserve(&self.batches, &self.rooms, &tenant, wish).await;
         note_reserve(began, granted.as_ref().err());
         let leases = granted?;
         self.hot.note(&tenant);
@@ -125,6 +136,15 @@ impl QuotaService for Quota {
         let wish = AllowanceWish::try_from(request.into_inner())?;
         let granted: Result<_, Fault> = self.allowances.acquire(&tenant, wish).await;
         Ok(Response::new(granted?))
+    }
+
+    async fn acquire_allowances(
+        &self,
+        request: Request<AcquireAllowancesRequest>,
+    ) -> Result<Response<AcquireAllowancesResponse>, Status> {
+        let caller = Service::of(&request)?;
+        let granted = together::acquire(&self.allowances, &self.verifier, &caller, request.into_inner());
+        Ok(Response::new(granted.await?))
     }
 }
 

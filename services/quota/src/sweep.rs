@@ -1,7 +1,7 @@
 //! The sweeper: ends leases whose holders did not, and folds what was given back.
 //!
 //! Nothing but tidiness depends on it: a limit that runs short makes its own room. It visits the tenants that reserved
-//! here of late in every round, and walks through all others a few at a time.
+//! here of late every few seconds, and walks through all others a few at a time.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,19 @@ const TENANTS_A_ROUND: i32 = 64;
 const REMEMBERED: usize = 10_000;
 /// Longer than a lease of the gate lives.
 const HOT: Duration = Duration::from_secs(60);
+/// From one visit of such a tenant to the next.
+const VISIT: Duration = Duration::from_secs(5);
 
 /// Tenants that reserved in this process of late.
 #[derive(Clone)]
-pub(crate) struct HotTenants(Arc<Cache<ClientId, (Tenant, Instant)>>);
+pub(crate) struct HotTenants(Arc<Cache<ClientId, Hot>>);
+
+#[derive(Clone)]
+struct Hot {
+    tenant: Tenant,
+    reserved: Instant,
+    visit: Instant,
+}
 
 impl HotTenants {
     pub fn new() -> Self {
@@ -30,12 +39,34 @@ impl HotTenants {
     }
 
     pub fn note(&self, tenant: &Tenant) {
-        self.0.insert(tenant.id(), (tenant.clone(), Instant::now()));
+        let now = Instant::now();
+        let hot = Hot {
+            tenant: tenant.clone(),
+            reserved: now,
+            // The first visit comes as long after the first lease, so that visits are spread as tenants came.
+            visit: self.0.get(&tenant.id()).map_or(now + VISIT, |hot| hot.visit),
+        };
+        self.0.insert(tenant.id(), hot);
     }
 
-    fn take_current(&self) -> Vec<Tenant> {
-        self.0.retain(|_, (_, at)| at.elapsed() < HOT);
-        self.0.iter().map(|(_, (tenant, _))| tenant).collect()
+    /// Those whose visit is due, and their next one is put off.
+    fn take_due(&self) -> Vec<Tenant> {
+        let now = Instant::now();
+        self.0.retain(|_, hot| hot.reserved.elapsed() < HOT);
+        let due: Vec<Hot> = self
+            .0
+            .iter()
+            .map(|(_, hot)| hot)
+            .filter(|hot| hot.visit <= now)
+            .collect();
+        for hot in &due {
+            let next = Hot {
+                visit: now + VISIT,
+                ..hot.clone()
+            };
+            self.0.insert(hot.tenant.id(), next);
+        }
+        due.into_iter().map(|hot| hot.tenant).collect()
     }
 }
 
@@ -65,7 +96,7 @@ impl Sweeper {
             round.tick().await;
             let began = Round::begin("quota.sweep");
             let mut well = true;
-            for tenant in self.hot.take_current() {
+            for tenant in self.hot.take_due() {
                 well &= self.sweep_or_report(&tenant).await;
             }
             match self

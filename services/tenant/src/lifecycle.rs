@@ -2,14 +2,14 @@
 use onekeel_api::{Etag, Fault};
 use onekeel_store::{DbResult, TenantTx};
 
-use crate::repo::lock;
+use crate::repo::{lock, note_change};
 
 /// Moves a tenant between the states that an operator may choose; a repetition changes nothing.
 pub(crate) async fn set_state(tx: &mut TenantTx, state: &str) -> Result<(), Fault> {
     let row = lock(tx).await?;
     row.refuse_deleted()?;
     if row.state == state {
-        return Ok(());
+        return note_change(tx, &row).await;
     }
     if row.state == "provisioning" {
         return Err(Fault::state_conflict(
@@ -28,14 +28,15 @@ pub(crate) async fn set_state(tx: &mut TenantTx, state: &str) -> Result<(), Faul
     .execute(tx.conn())
     .await
     .db()?;
-    Ok(())
+    note_change(tx, &row).await
 }
 
-/// Deletes a tenant for its users; a repetition changes nothing. Its state stays for the day when it comes back.
+/// Deletes a tenant for its users; a repetition changes nothing. Its state stays for the day when it comes back; domains that
+/// it has proved are free for others.
 pub(crate) async fn delete(tx: &mut TenantTx, etag: Etag) -> Result<(), Fault> {
     let row = lock(tx).await?;
     if row.deleted_at.is_some() {
-        return Ok(());
+        return note_change(tx, &row).await;
     }
     etag.check(row.version)?;
     let (client, name) = (tx.client_id(), tx.name());
@@ -49,7 +50,11 @@ pub(crate) async fn delete(tx: &mut TenantTx, etag: Etag) -> Result<(), Fault> {
     .execute(tx.conn())
     .await
     .db()?;
-    Ok(())
+    sqlx::query!("select tenant.release_hosts($1)", client)
+        .execute(tx.conn())
+        .await
+        .db()?;
+    note_change(tx, &row).await
 }
 
 /// Brings a deleted tenant back.
@@ -69,5 +74,9 @@ pub(crate) async fn undelete(tx: &mut TenantTx) -> Result<(), Fault> {
     if undeleted.execute(tx.conn()).await.db()?.rows_affected() == 0 {
         return Err(Fault::not_found());
     }
-    Ok(())
+    sqlx::query!("select tenant.reclaim_hosts($1)", client)
+        .execute(tx.conn())
+        .await
+        .db()?;
+    note_change(tx, &row).await
 }

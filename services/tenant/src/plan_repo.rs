@@ -2,7 +2,7 @@
 use onekeel_api::Fault;
 use onekeel_store::{DbResult, TenantTx};
 
-use crate::repo::{lock, note_unsettled};
+use crate::repo::{lock, note_change, note_unsettled};
 
 /// Notes that a plan is on its way; refuses while another one is.
 pub(crate) async fn begin_plan(tx: &mut TenantTx, plan: &str, allow_overage: bool) -> Result<(), Fault> {
@@ -29,8 +29,10 @@ pub(crate) async fn begin_plan(tx: &mut TenantTx, plan: &str, allow_overage: boo
     note_unsettled(tx).await
 }
 
-/// Writes down what QuotaService put in force; a tenant in provisioning becomes active.
+/// Writes down what QuotaService put in force; a tenant in provisioning becomes active. Here the change has happened, so
+/// that a refused one leaves no event; the first plan of a tenant is a part of its creation.
 pub(crate) async fn confirm_plan(tx: &mut TenantTx, plan: &str) -> Result<(), Fault> {
+    let row = lock(tx).await?;
     let (client, name) = (tx.client_id(), tx.name());
     sqlx::query!(
         "update tenant.clients set plan = $2, pending_plan = null, pending_overage = false,
@@ -44,6 +46,9 @@ pub(crate) async fn confirm_plan(tx: &mut TenantTx, plan: &str) -> Result<(), Fa
     .execute(tx.conn())
     .await
     .db()?;
+    if row.plan.is_some() && row.pending_plan.as_deref() == Some(plan) {
+        note_change(tx, &row).await?;
+    }
     forget_unsettled(tx).await
 }
 
@@ -60,6 +65,10 @@ pub(crate) async fn refuse_plan(tx: &mut TenantTx, plan: &str) -> Result<(), Fau
             .await
             .db()?;
         sqlx::query!("select tenant.abandon_creation($1)", client)
+            .execute(tx.conn())
+            .await
+            .db()?;
+        sqlx::query!("select audit.forget($1)", client)
             .execute(tx.conn())
             .await
             .db()?;

@@ -1,10 +1,13 @@
 //! The SQL of tenants.
 use onekeel_api::tenant::Tenant;
 use onekeel_api::{ClientId, Fault, Update, Violations};
-use onekeel_store::{DbResult, Single, TenantTx};
+use onekeel_store::{DbResult, Event, Single, TenantTx};
 use uuid::Uuid;
 
 use crate::tenant::{NewTenant, TenantRow, check_name};
+
+/// What a tenant is called in its own audit trail.
+const KIND: &str = "tenant";
 
 /// What a creation came to.
 pub(crate) enum Created {
@@ -44,6 +47,8 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewTenant) -> Result<Created
     .await
     .db()?;
     note_unsettled(tx).await?;
+    let created = lock(tx).await?;
+    tx.audit(Event::of(KIND, client).after(&created.shown()));
     Ok(Created::Now)
 }
 
@@ -87,13 +92,20 @@ pub(crate) async fn find_slug(single: &mut Single, slug: &str) -> Result<Option<
     id.fetch_one(single.conn()).await
 }
 
+/// The tenant that has proved this host.
+pub(crate) async fn find_host(single: &mut Single, host: &str) -> Result<Option<Uuid>, sqlx::Error> {
+    let id = sqlx::query_scalar!("select tenant.find_host($1)", host);
+    id.fetch_one(single.conn()).await
+}
+
 /// Lays the named fields over the tenant, checks them and writes them.
 pub(crate) async fn change(tx: &mut TenantTx, update: Update<Tenant>) -> Result<(), Fault> {
     let row = lock(tx).await?;
     row.refuse_deleted()?;
     update.etag.check(row.version)?;
     let mut wrong = Violations::new();
-    let display_name = check_name(&mut wrong, "tenant.display_name", &update.over(row.into()).display_name);
+    let new = update.over(row.shown());
+    let display_name = check_name(&mut wrong, "tenant.display_name", &new.display_name);
     wrong.into_result()?;
     let (client, name) = (tx.client_id(), tx.name());
     sqlx::query!(
@@ -106,6 +118,17 @@ pub(crate) async fn change(tx: &mut TenantTx, update: Update<Tenant>) -> Result<
     .execute(tx.conn())
     .await
     .db()?;
+    note_change(tx, &row).await
+}
+
+/// Notes that the tenant was `before` and is as it stands now. A repetition of an order is noted as well.
+pub(crate) async fn note_change(tx: &mut TenantTx, before: &TenantRow) -> Result<(), Fault> {
+    let after = lock(tx).await?;
+    tx.audit(
+        Event::of(KIND, before.client_id)
+            .before(&before.shown())
+            .after(&after.shown()),
+    );
     Ok(())
 }
 

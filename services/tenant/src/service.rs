@@ -1,8 +1,11 @@
 //! The table of contents: each method in a few lines.
+use std::sync::Arc;
+
 use onekeel_api::tenant::tenant_service_server::TenantService;
 use onekeel_api::tenant::{
-    ChangePlanRequest, CreateTenantRequest, DeleteTenantRequest, GetTenantContextRequest, GetTenantRequest,
-    GetTenantSettingsRequest, ListTenantsRequest, ListTenantsResponse, ReactivateTenantRequest, ResolveTenantRequest,
+    ChangePlanRequest, CheckHostRequest, CheckHostResponse, CreateTenantRequest, DeleteTenantRequest,
+    GetTenantContextRequest, GetTenantRequest, GetTenantSettingsRequest, ListTenantChangesRequest,
+    ListTenantChangesResponse, ListTenantsRequest, ListTenantsResponse, ReactivateTenantRequest, ResolveTenantRequest,
     SetReadOnlyRequest, SuspendTenantRequest, Tenant as TenantMessage, TenantContext, TenantSettings,
     UndeleteTenantRequest, UpdateTenantRequest, UpdateTenantSettingsRequest,
 };
@@ -13,29 +16,30 @@ use onekeel_tenancy::{Caller, Platform, Service, Tenant};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::host::HostRules;
 use crate::plan::Plans;
 use crate::repo::Created;
 use crate::tenant::{NewTenant, check_plan};
-use crate::{host, lifecycle, plan_repo, repo, settings};
+use crate::{context, host, lifecycle, plan_repo, repo, settings};
 
 /// Implements TenantService.
 pub(crate) struct Tenants {
     store: Store,
     plans: Plans,
     page_key: PageKey,
-    base_domain: Option<String>,
+    rules: Arc<HostRules>,
 }
 
 /// Pages of tenants belong to the platform and to no tenant.
 const PLATFORM: Uuid = Uuid::nil();
 
 impl Tenants {
-    pub fn new(parts: &Parts, plans: Plans) -> Self {
+    pub fn new(parts: &Parts, plans: Plans, rules: Arc<HostRules>) -> Self {
         Self {
             store: parts.store.clone(),
             plans,
             page_key: parts.page_key.clone(),
-            base_domain: parts.base_domain.clone(),
+            rules,
         }
     }
 
@@ -104,9 +108,8 @@ impl TenantService for Tenants {
 
     async fn resolve_tenant(&self, request: Request<ResolveTenantRequest>) -> Result<Response<TenantMessage>, Status> {
         let platform = Platform::of(&request)?;
-        let slug = host::slug(&request.get_ref().host, self.base_domain.as_deref())?;
-        let find = async |single: &mut Single| repo::find_slug(single, &slug).await;
-        let id = self.store.catalogue("resolve_tenant", find).await?;
+        let host = host::parse(&request.get_ref().host)?;
+        let id = host::find(&self.store, &self.rules, &host).await?;
         let tenant = platform.act_for(id.ok_or_else(Fault::not_found)?.into());
         let row = self.plans.read(&tenant).await?;
         if row.deleted_at.is_some() {
@@ -191,9 +194,25 @@ impl TenantService for Tenants {
         &self,
         request: Request<GetTenantContextRequest>,
     ) -> Result<Response<TenantContext>, Status> {
-        let row = self.plans.read(Service::of(&request)?.tenant()).await?;
-        let state = row.state().into();
-        let plan = row.plan.unwrap_or_default();
-        Ok(Response::new(TenantContext { state, plan }))
+        let service = Service::of(&request)?;
+        Ok(Response::new(
+            context::read(&self.store, &self.rules, service.tenant()).await?,
+        ))
+    }
+
+    async fn list_tenant_changes(
+        &self,
+        request: Request<ListTenantChangesRequest>,
+    ) -> Result<Response<ListTenantChangesResponse>, Status> {
+        Service::of(&request)?;
+        let cursor = request.get_ref().cursor;
+        Ok(Response::new(context::changes(&self.store, cursor).await?))
+    }
+
+    async fn check_host(&self, request: Request<CheckHostRequest>) -> Result<Response<CheckHostResponse>, Status> {
+        let service = Service::of(&request)?;
+        let host = host::parse(&request.get_ref().host)?;
+        let owner = host::owner(&self.store, &self.rules, &host, service.tenant()).await?;
+        Ok(Response::new(CheckHostResponse { owner: owner.into() }))
     }
 }

@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use icu_locale_core::Locale;
 use onekeel_api::tenant::TenantSettings;
 use onekeel_api::{Fault, Update, Violations, structure, timestamp};
-use onekeel_store::{DbResult, Single, TenantTx};
+use onekeel_store::{DbResult, Event, Single, TenantTx};
 use uuid::Uuid;
 
 use crate::repo::lock;
@@ -110,10 +110,11 @@ pub(crate) async fn change(tx: &mut TenantTx, update: Update<TenantSettings>) ->
     );
     let kept = kept.fetch_optional(tx.conn()).await.db()?.unwrap_or_default();
     update.etag.check(kept.version)?;
+    let before = (kept.version > 0).then(|| kept.clone().of(client));
     let mut wrong = Violations::new();
     let new = SettingsRow::check(update.over(kept.of(client)), &mut wrong);
     wrong.into_result()?;
-    sqlx::query_as!(
+    let written = sqlx::query_as!(
         SettingsRow,
         r#"insert into tenant.settings as kept
             (client_id, time_zone, locale, contact_email, custom, updated_at, updated_by)
@@ -128,10 +129,14 @@ pub(crate) async fn change(tx: &mut TenantTx, update: Update<TenantSettings>) ->
         new.contact_email,
         new.custom,
         name
-    )
-    .fetch_one(tx.conn())
-    .await
-    .db()
+    );
+    let row = written.fetch_one(tx.conn()).await.db()?;
+    let event = Event::of("tenant_settings", client).after(&row.clone().of(client));
+    tx.audit(match before {
+        Some(before) => event.before(&before),
+        None => event,
+    });
+    Ok(row)
 }
 
 #[cfg(test)]

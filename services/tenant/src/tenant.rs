@@ -84,6 +84,11 @@ pub(crate) struct TenantRow {
 }
 
 impl TenantRow {
+    /// What the API shows of it.
+    pub fn shown(&self) -> Tenant {
+        self.clone().into()
+    }
+
     /// A deleted tenant changes in one way only: it comes back.
     pub fn refuse_deleted(&self) -> Result<(), Fault> {
         if self.deleted_at.is_none() {
@@ -95,17 +100,20 @@ impl TenantRow {
         ))
     }
 
-    pub fn state(&self) -> TenantState {
-        if self.deleted_at.is_some() {
-            return TenantState::Deleted;
-        }
-        match self.state.as_str() {
-            "provisioning" => TenantState::Provisioning,
-            "active" => TenantState::Active,
-            "read_only" => TenantState::ReadOnly,
-            "suspended" => TenantState::Suspended,
-            _ => TenantState::Unspecified,
-        }
+    fn state(&self) -> TenantState {
+        state_of(&self.state, self.deleted_at.is_some())
+    }
+}
+
+/// The state of a tenant in this row; what it was stays while it is deleted.
+pub(crate) fn state_of(state: &str, deleted: bool) -> TenantState {
+    match state {
+        _ if deleted => TenantState::Deleted,
+        "provisioning" => TenantState::Provisioning,
+        "active" => TenantState::Active,
+        "read_only" => TenantState::ReadOnly,
+        "suspended" => TenantState::Suspended,
+        _ => TenantState::Unspecified,
     }
 }
 

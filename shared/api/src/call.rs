@@ -1,10 +1,11 @@
-//! The call that runs now: its place in a trace, its tenant, and how it failed. Logs, spans and metrics read it.
+//! The call that runs now: its place in a trace, where it came from, its tenant, and how it failed. Logs, spans, metrics
+//! and the audit trail read it.
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::HeaderValue;
 
 use crate::trace::TraceContext;
-use crate::{ClientId, ErrorReason};
+use crate::{ClientId, ErrorReason, Origin, Policy};
 
 tokio::task_local! {
     static CURRENT: Arc<Call>;
@@ -15,7 +16,10 @@ tokio::task_local! {
 pub struct Call {
     context: TraceContext,
     state: Option<Box<str>>,
+    origin: Origin,
+    policy: OnceLock<Arc<Policy>>,
     tenant: OnceLock<ClientId>,
+    plan: OnceLock<Arc<str>>,
     rate_limit: OnceLock<RateLimit>,
     failure: Mutex<Option<Failure>>,
 }
@@ -44,10 +48,20 @@ impl Call {
         Self {
             context,
             state,
+            origin: Origin::default(),
+            policy: OnceLock::new(),
             tenant: OnceLock::new(),
+            plan: OnceLock::new(),
             rate_limit: OnceLock::new(),
             failure: Mutex::default(),
         }
+    }
+
+    /// The same call, known to come from there.
+    #[must_use]
+    pub fn from_origin(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// The call that runs now; `None` in background work.
@@ -76,7 +90,22 @@ impl Call {
         self.state.as_deref()
     }
 
-    /// The tenant that a verified token named.
+    /// Where it comes from, as far as that is known.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What its method declares about itself; `None` where the contract has no such method.
+    pub fn policy(&self) -> Option<&Arc<Policy>> {
+        self.policy.get()
+    }
+
+    /// Notes what the method declares about itself; the first one stays.
+    pub fn note_policy(&self, policy: &Arc<Policy>) {
+        self.policy.get_or_init(|| policy.clone());
+    }
+
+    /// The tenant that a verified token or a support operator named.
     pub fn tenant(&self) -> Option<ClientId> {
         self.tenant.get().copied()
     }
@@ -84,6 +113,16 @@ impl Call {
     /// Notes the tenant of a verified caller; the first one stays.
     pub fn note_tenant(&self, tenant: ClientId) {
         self.tenant.get_or_init(|| tenant);
+    }
+
+    /// The tenant's plan, once it is known.
+    pub fn plan(&self) -> Option<&str> {
+        self.plan.get().map(AsRef::as_ref)
+    }
+
+    /// Notes the tenant's plan; the first one stays.
+    pub fn note_plan(&self, plan: &Arc<str>) {
+        self.plan.get_or_init(|| plan.clone());
     }
 
     /// What is known of the tenant's limit of requests.
@@ -107,7 +146,12 @@ impl Call {
     }
 
     /// Runs `work` as a part of this call.
-    pub async fn scope<F: Future>(self: Arc<Self>, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    pub fn scope<F: Future>(self: Arc<Self>, work: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self, work)
+    }
+
+    /// Runs `step`, which does not wait, as a part of this call.
+    pub fn sync_scope<T>(self: &Arc<Self>, step: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self.clone(), step)
     }
 }

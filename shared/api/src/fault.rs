@@ -196,9 +196,11 @@ impl Fault {
     pub fn code(&self) -> Code {
         match self.inner.reason {
             ErrorReason::Unauthenticated => Code::Unauthenticated,
-            ErrorReason::PermissionDenied | ErrorReason::TenantSuspended | ErrorReason::TenantReadOnly => {
-                Code::PermissionDenied
-            }
+            ErrorReason::PermissionDenied
+            | ErrorReason::TenantSuspended
+            | ErrorReason::TenantReadOnly
+            | ErrorReason::AddressNotAllowed
+            | ErrorReason::TenantMismatch => Code::PermissionDenied,
             ErrorReason::InvalidArgument => Code::InvalidArgument,
             ErrorReason::NotFound => Code::NotFound,
             ErrorReason::AlreadyExists => Code::AlreadyExists,

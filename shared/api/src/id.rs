@@ -60,6 +60,11 @@ id! {
     LeaseId;
 }
 
+impl ClientId {
+    /// Stands for the platform itself where a tenant is asked for: what no tenant's trail can hold stands in this one's.
+    pub const PLATFORM: Self = Self(Uuid::nil());
+}
+
 /// A user as the identity provider names it; unique within its tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserId(Arc<str>);

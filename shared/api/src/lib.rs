@@ -3,16 +3,22 @@
 //! The generated contract, typed ids, page tokens, method policies, deadlines and the one error, [`Fault`].
 
 pub mod call;
+mod carried;
 pub mod deadline;
+mod digest;
 mod etag;
 mod fault;
 mod fault_status;
+pub mod filter;
 mod id;
 mod mask;
 pub mod meter;
+mod network;
+mod origin;
 mod page;
 mod policy;
 mod resource;
+mod secret;
 pub mod structure;
 mod text;
 mod time;
@@ -21,12 +27,16 @@ mod update;
 mod violations;
 
 pub use call::Call;
+pub use carried::Carried;
 pub use deadline::Deadline;
+pub use digest::Digest;
 pub use etag::Etag;
 pub use fault::Fault;
 pub use id::{AgentId, CampaignId, ClientId, ConversationId, LeadId, LeaseId, UserId};
 pub use mask::Mask;
 pub use meter::Meter;
+pub use network::Network;
+pub use origin::{HostName, Origin};
 pub use page::{Page, PageKey};
 pub use policy::{Policies, Policy, PolicyError};
 pub use text::{is_prose, is_text};

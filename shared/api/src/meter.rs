@@ -3,6 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::task::futures::TaskLocalFuture;
+
 tokio::task_local! {
     static CURRENT: Arc<Meter>;
 }
@@ -33,6 +35,11 @@ pub struct Used {
 }
 
 impl Meter {
+    /// The meter of the present call; `None` in background work.
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
     /// Counts a call that has ended.
     pub fn note_request(&self, ok: bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -85,8 +92,8 @@ impl Meter {
     }
 
     /// Runs `work` at the expense of this meter.
-    pub async fn scope<F: Future>(self: Arc<Self>, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    pub fn scope<F: Future>(self: Arc<Self>, work: F) -> TaskLocalFuture<Arc<Self>, F> {
+        CURRENT.scope(self, work)
     }
 
     /// Runs one step of a stream at the expense of this meter.

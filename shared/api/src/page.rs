@@ -113,10 +113,13 @@ impl Page {
             return (rows, String::new());
         }
         rows.truncate(size);
-        let last = rows
-            .last()
-            .map(|row| self.key.sign(self.client, &self.scope, position(row).as_ref()));
+        let last = rows.last().map(|row| self.token_after(position(row)));
         (rows, last.unwrap_or_default())
+    }
+
+    /// The token of a page that begins after this position, for a page that ends before it is full.
+    pub fn token_after(&self, position: impl AsRef<[u8]>) -> String {
+        self.key.sign(self.client, &self.scope, position.as_ref())
     }
 }
 

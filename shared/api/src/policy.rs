@@ -11,8 +11,11 @@ use crate::options::{Audience, MethodPolicy};
 const POLICY_EXTENSION: &str = "onekeel.options.v1.policy";
 
 /// The declared policy of one method.
+#[expect(clippy::struct_excessive_bools, reason = "each is a declaration of its own")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
+    /// The method's full name, for example `onekeel.lead.v1.LeadService/GetLead`.
+    pub method: String,
     /// Permission that the caller's role must grant, as `<resource>.<verb>`.
     pub permission: String,
     /// Who may call; never empty.
@@ -21,10 +24,32 @@ pub struct Policy {
     pub cost: u32,
     /// Whether the method changes something.
     pub writes: bool,
+    /// Whether platform support is kept out.
+    pub private: bool,
+    /// Services that may call; never empty where the audience is services, and empty elsewhere.
+    pub callers: Vec<String>,
     /// Whether the caller sends a stream.
     pub client_streaming: bool,
     /// Whether the server sends a stream.
     pub server_streaming: bool,
+}
+
+impl Policy {
+    /// Whether a success leaves an event in the tenant's audit trail: it changes something, and for somebody. What servers
+    /// ask of one another (leases, allowances) comes with every call and changes nothing that a person asked for.
+    pub fn is_audited(&self) -> bool {
+        self.writes && !self.audiences.contains(&Audience::Service) && !self.audiences.contains(&Audience::Public)
+    }
+
+    /// Whether messages may follow one another, on either side.
+    pub fn is_stream(&self) -> bool {
+        self.client_streaming || self.server_streaming
+    }
+
+    /// Whether an operator may call it inside a tenant, for support.
+    pub fn admits_support(&self) -> bool {
+        self.audiences.contains(&Audience::Tenant) && !self.private
+    }
 }
 
 /// Why a server may not start with this contract; names the method.
@@ -113,11 +138,20 @@ fn check(declared: MethodPolicy, method: &MethodDescriptor) -> Result<Policy, St
     if declared.cost == 0 && audiences.contains(&Audience::Tenant) {
         return Err("a method for tenants costs at least 1".to_owned());
     }
+    if declared.private && !audiences.contains(&Audience::Tenant) {
+        return Err("only a method for tenants can be private".to_owned());
+    }
+    if service == declared.callers.is_empty() {
+        return Err("a method for services names its callers, and no other method does".to_owned());
+    }
     Ok(Policy {
+        method: format!("{}/{}", method.parent_service().full_name(), method.name()),
         permission: declared.permission,
         audiences,
         cost: declared.cost,
         writes: declared.writes,
+        private: declared.private,
+        callers: declared.callers,
         client_streaming: method.is_client_streaming(),
         server_streaming: method.is_server_streaming(),
     })

@@ -1,32 +1,23 @@
 //! Requests that a tenant may make: slices leased from QuotaService and spent here without asking again.
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use onekeel_api::quota::{AcquireAllowanceRequest, AcquireAllowanceResponse};
+use onekeel_api::quota::AcquireAllowanceRequest;
 use onekeel_api::{Call, ClientId, ErrorReason, Fault};
 use onekeel_tenancy::Tenant;
 use quick_cache::sync::Cache;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::Peers;
+use crate::authority::Authority;
 use crate::detached::detached;
 use crate::slice::Slice;
 
-const LONGEST_CALL: Duration = Duration::from_millis(900);
 const REMEMBERED_TENANTS: usize = 10_000;
 
 pub(crate) struct Allowances {
     authority: Authority,
     slots: Cache<ClientId, Arc<Slot>>,
-}
-
-/// The way to QuotaService.
-#[derive(Clone)]
-struct Authority {
-    peers: Peers,
-    /// Whether it was away when it was last asked, for whichever tenant.
-    away: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -45,10 +36,7 @@ impl Slot {
 impl Allowances {
     pub fn new(peers: Peers) -> Self {
         Self {
-            authority: Authority {
-                peers,
-                away: Arc::default(),
-            },
+            authority: Authority::new(peers),
             slots: Cache::new(REMEMBERED_TENANTS),
         }
     }
@@ -72,6 +60,19 @@ impl Allowances {
         let refilled = refill(self.authority.clone(), slot.clone(), flight, tenant.clone(), cost);
         let spent = detached(refilled).await;
         note(&mut slot.slice(), spent.as_ref().err().and_then(Fault::retry_delay));
+        spent
+    }
+
+    /// Spends `cost` if the tenant's slice has as much.
+    pub fn spend_at_once(&self, tenant: &Tenant, cost: i64) -> bool {
+        let Some(slot) = self.slots.get(&tenant.id()) else {
+            return false;
+        };
+        let mut slice = slot.slice();
+        let spent = slice.spend(cost);
+        if spent {
+            note(&mut slice, None);
+        }
         spent
     }
 
@@ -125,28 +126,4 @@ async fn refill(
     let mut slice = slot.slice();
     slice.note_in_vain(asked);
     slice.fall_back(cost, fault)
-}
-
-impl Authority {
-    async fn ask(&self, tenant: &Tenant, wish: AcquireAllowanceRequest) -> Result<AcquireAllowanceResponse, Fault> {
-        let request = self.peers.request(tenant, wish, LONGEST_CALL)?;
-        let answer = self.peers.quota().acquire_allowance(request).await;
-        let answer = answer.map_err(|status| Fault::from_status(&status));
-        self.note(tenant, answer.as_ref().err());
-        Ok(answer?.into_inner())
-    }
-
-    /// One line when it goes, and one when it is back, however many calls meet it.
-    fn note(&self, tenant: &Tenant, fault: Option<&Fault>) {
-        let away = fault
-            .is_some_and(|fault| matches!(fault.reason(), ErrorReason::Unavailable | ErrorReason::DeadlineExceeded));
-        if self.away.swap(away, Ordering::AcqRel) == away {
-            return;
-        }
-        if let (true, Some(fault)) = (away, fault) {
-            tracing::warn!(tenant.id = %tenant.id(), %fault, "request allowances cannot be had; the policy of each limit decides");
-        } else {
-            tracing::info!("request allowances are counted exactly again");
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Units of an open lease, taken for one transaction. Forgetting one is safe: the lease's end counts what committed.
 use std::sync::Arc;
 
-use crate::units::{ChargeRow, Slot};
+use crate::units::{ChargeRow, Slot, Wanted};
 use onekeel_api::quota::Resource;
 use onekeel_api::{ErrorReason, Fault, Meter};
 
@@ -17,7 +17,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    pub(crate) fn new(row: ChargeRow, slot: Arc<Slot>) -> Self {
+    fn new(row: ChargeRow, slot: Arc<Slot>) -> Self {
         Self { row, slot }
     }
 
@@ -81,6 +81,13 @@ impl Charge {
         metrics::counter!("onekeel_quota_fenced_total", "resource" => self.row.resource.name()).increment(1);
         tracing::info!(lease.id = %self.row.lease_id, "a charge was fenced");
         self.slot.forget(self.row.lease_id);
+    }
+}
+
+impl Slot {
+    /// As many units as are wanted, if the open lease has them.
+    pub(crate) fn charge(self: &Arc<Self>, wanted: Wanted) -> Option<Charge> {
+        self.take(wanted).map(|row| Charge::new(row, self.clone()))
     }
 }
 

@@ -1,23 +1,20 @@
-//! What state a tenant is in, learned from TenantService and remembered for a moment.
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+//! What state a tenant is in and how it may be called, learned from TenantService and remembered for a moment.
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metrics::Counter;
-use onekeel_api::tenant::{GetTenantContextRequest, TenantContext};
-use onekeel_api::{ClientId, ErrorReason, Fault};
+use onekeel_api::tenant::{GetTenantContextRequest, ListTenantChangesRequest, TenantContext, TenantState};
+use onekeel_api::{ClientId, ErrorReason, Fault, HostName, Network};
 use onekeel_tenancy::Tenant;
-use quick_cache::sync::Cache;
 
 use crate::Peers;
+use crate::ended::EndedSecrets;
+use crate::moment::{Heard, Moment};
 
-/// A change of state is effective in every replica within this time and one call; promised are 2 s.
-const FRESH: Duration = Duration::from_secs(1);
-/// While TenantService cannot be asked, a tenant known within this time goes on.
-const KNOWN: Duration = Duration::from_secs(300);
 const LONGEST_CALL: Duration = Duration::from_millis(900);
 const REMEMBERED_TENANTS: usize = 10_000;
 
-/// Held, since every call counts here.
 static HITS: LazyLock<Counter> =
     LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "hit"));
 static MISSES: LazyLock<Counter> =
@@ -25,22 +22,45 @@ static MISSES: LazyLock<Counter> =
 
 pub(crate) struct Contexts {
     peers: Peers,
-    slots: Cache<ClientId, Arc<Slot>>,
+    known: Moment<ClientId, Arc<Known>>,
+    /// In whose name it is asked what has changed.
+    last_asked: Mutex<Option<Tenant>>,
 }
 
-#[derive(Default)]
-struct Slot {
-    known: Mutex<Option<(TenantContext, Instant)>>,
-    flight: tokio::sync::Mutex<()>,
+/// What is known of a tenant.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub state: TenantState,
+    pub plan: Arc<str>,
+    /// None lets every address in.
+    networks: Vec<Network>,
+    hosts: Vec<HostName>,
+    /// Secrets of API keys whose tokens count no more.
+    pub ended: EndedSecrets,
 }
 
-impl Slot {
-    fn younger_than(&self, age: Duration) -> Option<TenantContext> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .as_ref()
-            .filter(|(_, asked)| asked.elapsed() < age)
-            .map(|(context, _)| context.clone())
+impl Known {
+    /// Reads a context; one that cannot be read is nobody's.
+    fn read(context: &TenantContext) -> Result<Self, Fault> {
+        let networks = context.networks.iter().map(|network| network.parse());
+        Ok(Self {
+            state: context.state(),
+            plan: context.plan.as_str().into(),
+            networks: networks.collect::<Result<_, String>>().map_err(Fault::internal)?,
+            hosts: context.hosts.iter().filter_map(|host| HostName::parse(host)).collect(),
+            ended: EndedSecrets::read(&context.ended_secrets).map_err(Fault::internal)?,
+        })
+    }
+
+    /// Whether the tenant's users may call from there. An address that is not known is on no list.
+    pub fn admits(&self, address: Option<IpAddr>) -> bool {
+        let listed = |address| self.networks.iter().any(|network| network.contains(address));
+        self.networks.is_empty() || address.is_some_and(listed)
+    }
+
+    /// Whether the host is surely the tenant's own.
+    pub fn is_at(&self, host: &HostName) -> bool {
+        self.hosts.contains(host)
     }
 }
 
@@ -48,48 +68,79 @@ impl Contexts {
     pub fn new(peers: Peers) -> Self {
         Self {
             peers,
-            slots: Cache::new(REMEMBERED_TENANTS),
+            known: Moment::new(REMEMBERED_TENANTS, &HITS, &MISSES),
+            last_asked: Mutex::default(),
         }
     }
 
-    /// The tenant's context, at most [`FRESH`] old; older only while TenantService is not reachable.
-    pub async fn get(&self, tenant: &Tenant) -> Result<TenantContext, Fault> {
-        let made = self
-            .slots
-            .get_or_insert_with(&tenant.id(), || Ok::<_, Fault>(Arc::default()));
-        let slot = made?;
-        if let Some(context) = slot.younger_than(FRESH) {
-            HITS.increment(1);
-            return Ok(context);
-        }
-        let _flight = slot.flight.lock().await;
-        if let Some(context) = slot.younger_than(FRESH) {
-            HITS.increment(1);
-            return Ok(context);
-        }
-        MISSES.increment(1);
-        let asked = Instant::now();
-        match self.ask(tenant).await {
-            Ok(context) => {
-                *slot.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((context.clone(), asked));
-                Ok(context)
-            }
+    /// The tenant's context, true within the last second and a half; older only while TenantService is not reachable.
+    pub async fn get(&self, tenant: &Tenant) -> Result<Arc<Known>, Fault> {
+        let known = self.known.get(&tenant.id(), self.ask(tenant)).await;
+        known.map_err(|fault| match fault.reason() {
             // The token is genuine, but its tenant is not (or no longer) there.
-            Err(fault) if fault.reason() == ErrorReason::NotFound => {
-                self.slots.remove(&tenant.id());
-                Err(Fault::permission_denied())
-            }
-            Err(fault) => {
-                metrics::counter!("onekeel_tenant_context_failures_total").increment(1);
-                let stale = slot.younger_than(KNOWN);
-                stale.ok_or_else(|| Fault::unavailable("the tenant's state is not known; try again").cause(fault))
-            }
-        }
+            ErrorReason::NotFound => Fault::permission_denied(),
+            _ => Fault::unavailable("the tenant's state is not known; try again").cause(fault),
+        })
     }
 
-    async fn ask(&self, tenant: &Tenant) -> Result<TenantContext, Fault> {
+    /// The tenant's context, where nobody has to be asked for it.
+    pub fn known(&self, tenant: &Tenant) -> Option<Arc<Known>> {
+        self.known.known(&tenant.id())
+    }
+
+    async fn ask(&self, tenant: &Tenant) -> Result<Arc<Known>, Fault> {
+        *self.last_asked() = Some(tenant.clone());
         let request = self.peers.request(tenant, GetTenantContextRequest {}, LONGEST_CALL)?;
         let answer = self.peers.tenant().get_tenant_context(request).await;
-        Ok(answer.map_err(|status| Fault::from_status(&status))?.into_inner())
+        let context = answer.map_err(|status| Fault::from_status(&status))?.into_inner();
+        Known::read(&context).map(Arc::new)
+    }
+
+    /// Asks once for all tenants that are remembered what has changed; where none is, there is nothing to ask.
+    pub async fn hear(&self) -> Result<(), Fault> {
+        let Some(tenant) = self.last_asked().clone() else {
+            return Ok(());
+        };
+        let ask = async |cursor| {
+            let message = ListTenantChangesRequest { cursor };
+            let request = self.peers.request(&tenant, message, LONGEST_CALL)?;
+            let answer = self.peers.tenant().list_tenant_changes(request).await;
+            let answer = answer.map_err(|status| Fault::from_status(&status))?.into_inner();
+            let changes = answer.changes.iter();
+            let changes = changes.map(|told| Ok((ClientId::parse("client_id", &told.client_id)?, told.change)));
+            Ok(Heard {
+                changes: changes.collect::<Result<_, Fault>>()?,
+                next: answer.cursor,
+                complete: answer.complete,
+            })
+        };
+        self.known.hear(ask).await
+    }
+
+    fn last_asked(&self) -> MutexGuard<'_, Option<Tenant>> {
+        self.last_asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(networks: &[&str]) -> Result<Known, Fault> {
+        Known::read(&TenantContext {
+            networks: networks.iter().map(|network| (*network).to_owned()).collect(),
+            ..TenantContext::default()
+        })
+    }
+
+    #[test]
+    fn a_list_admits_what_is_on_it_and_nothing_unknown() {
+        let address = |text: &str| Some(text.parse().expect(text));
+        let list = known(&["203.0.113.0/24", "2001:db8::/32"]).expect("a list");
+        assert!(list.admits(address("203.0.113.7")) && list.admits(address("2001:db8::7")));
+        assert!(!list.admits(address("198.51.100.7")) && !list.admits(None));
+        let none = known(&[]).expect("no list");
+        assert!(none.admits(address("198.51.100.7")) && none.admits(None));
+        assert_eq!(known(&["all"]).expect_err("no network").reason(), ErrorReason::Internal);
     }
 }

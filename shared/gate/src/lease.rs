@@ -34,65 +34,129 @@ impl Leases {
         }
     }
 
-    async fn take(&self, tenant: &Tenant, resource: Resource, wanted: Wanted) -> Result<Charge, Fault> {
-        let key = (tenant.id(), resource);
-        let made = self
-            .slots
-            .get_or_insert_with(&key, || Ok::<_, Fault>(Arc::new(Slot::new(tenant.clone(), resource))));
-        let slot = made?;
-        let charge = |row| Charge::new(row, slot.clone());
-        if let Some(row) = slot.take(wanted) {
-            return Ok(charge(row));
+    fn slot(&self, tenant: &Tenant, resource: Resource) -> Result<Arc<Slot>, Fault> {
+        let make = || Ok(Arc::new(Slot::new(tenant.clone(), resource)));
+        self.slots.get_or_insert_with(&(tenant.id(), resource), make)
+    }
+
+    /// What is wanted of each resource, all or none: of the open leases, or of new ones that are asked for in one call.
+    async fn take<const N: usize>(
+        &self,
+        tenant: &Tenant,
+        wanted: [(Resource, Wanted); N],
+    ) -> Result<Vec<Charge>, Fault> {
+        let mut takes = Vec::with_capacity(N);
+        for (resource, wanted) in wanted {
+            takes.push(Take::new(self.slot(tenant, resource)?, wanted));
         }
-        let flight = slot.flight.clone().lock_owned().await;
-        if let Some(row) = slot.take(wanted) {
-            return Ok(charge(row));
+        self.complete(&mut takes).await?;
+        Ok(takes.iter_mut().filter_map(|take| take.charge.take()).collect())
+    }
+
+    async fn complete(&self, takes: &mut [Take]) -> Result<(), Fault> {
+        if takes.iter().all(|take| take.charge.is_some()) {
+            return Ok(());
         }
-        let (peers, own) = (self.peers.clone(), slot.clone());
+        let mut open: Vec<&mut Take> = takes.iter_mut().filter(|take| take.charge.is_none()).collect();
+        // In one order, so that two calls never wait for one another.
+        open.sort_by_key(|take| take.slot.resource);
+        let mut flights = Vec::with_capacity(open.len());
+        for take in &mut open {
+            flights.push(take.slot.flight.clone().lock_owned().await);
+            take.charge = take.slot.charge(take.wanted);
+        }
+        open.retain(|take| take.charge.is_none());
+        let short: Vec<_> = open.iter().map(|take| (take.slot.clone(), take.wanted)).collect();
+        let peers = self.peers.clone();
         let renewed = async move {
-            let _flight = flight;
-            renew(&peers, &own, wanted).await?;
+            let _flights = flights;
+            renew(&peers, &short).await?;
             // Still alone: nobody else takes the units that this call waited for. Dropped here, they are given up.
-            let row = own.take(wanted);
-            let row = row.ok_or_else(|| Fault::unavailable("the quota lease came too late; try again"))?;
-            Ok(Charge::new(row, own))
+            let late = || Fault::unavailable("the quota lease came too late; try again");
+            let charges = short.iter().map(|(slot, wanted)| slot.charge(*wanted).ok_or_else(late));
+            charges.collect::<Result<Vec<_>, _>>()
         };
-        // A dropped call leaves its lease to the next one, and not to the sweeper.
-        detached(renewed).await
+        // A dropped call leaves its leases to the next one, and not to the sweeper.
+        for (take, charge) in open.into_iter().zip(detached(renewed).await?) {
+            take.charge = Some(charge);
+        }
+        Ok(())
     }
 }
 
-/// Puts a new lease into the slot; gives the old one back.
-async fn renew(peers: &Peers, slot: &Slot, wanted: Wanted) -> Result<(), Fault> {
-    let (old, size) = slot.replace(wanted);
-    if let Some(old) = old {
-        tokio::spawn(release(peers.clone(), slot.tenant.clone(), old));
+/// Units that a call wants of one slot, and has when the open lease has them. They go back when the call fails or goes away
+/// before it has all that it wants: nothing is written yet.
+struct Take {
+    slot: Arc<Slot>,
+    wanted: Wanted,
+    charge: Option<Charge>,
+}
+
+impl Take {
+    fn new(slot: Arc<Slot>, wanted: Wanted) -> Self {
+        Self {
+            charge: slot.charge(wanted),
+            slot,
+            wanted,
+        }
     }
-    let item = ReserveItem {
-        resource: slot.resource.into(),
-        min: wanted.least(),
-        max: size,
+}
+
+impl Drop for Take {
+    fn drop(&mut self) {
+        if let Some(charge) = self.charge.take() {
+            charge.refund();
+        }
+    }
+}
+
+/// Puts new leases into the slots of one tenant; gives the old ones back.
+async fn renew(peers: &Peers, short: &[(Arc<Slot>, Wanted)]) -> Result<(), Fault> {
+    let Some((first, _)) = short.first() else {
+        return Ok(());
     };
+    let tenant = &first.tenant;
+    let mut items = Vec::with_capacity(short.len());
+    for (slot, wanted) in short {
+        let (old, size) = slot.replace(*wanted);
+        if let Some(old) = old {
+            tokio::spawn(release(peers.clone(), tenant.clone(), old));
+        }
+        items.push(ReserveItem {
+            resource: slot.resource.into(),
+            min: wanted.least(),
+            max: size,
+        });
+    }
     let wish = ReserveRequest {
-        items: vec![item],
+        items,
         ttl: Some(prost_types::Duration {
             seconds: LEASE_LIFE_SECONDS,
             nanos: 0,
         }),
         request_id: Uuid::now_v7().to_string(),
     };
-    // The lease's life counts from before the question: by this clock it never ends after QuotaService's.
+    // A lease's life counts from before the question: by this clock it never ends after QuotaService's.
     let asked = Instant::now();
-    let mut answer = ask(peers, slot, wish.clone()).await;
-    // Its answer may have been lost on the way: the same request id finds the lease again.
+    let mut answer = ask(peers, tenant, wish.clone()).await;
+    // Its answer may have been lost on the way: the same request id finds the leases again.
     if answer
         .as_ref()
         .is_err_and(|fault| fault.reason() == ErrorReason::Unavailable)
     {
-        answer = ask(peers, slot, wish).await;
+        answer = ask(peers, tenant, wish).await;
     }
-    let lease = answer?.into_iter().next();
-    let lease = lease.ok_or_else(|| Fault::internal("Reserve answered without a lease"))?;
+    let leases = answer?;
+    if leases.len() != short.len() {
+        return Err(Fault::internal("Reserve answered with another number of leases"));
+    }
+    for (lease, (slot, _)) in leases.into_iter().zip(short) {
+        put(slot, &lease, asked)?;
+    }
+    Ok(())
+}
+
+fn put(slot: &Slot, lease: &Lease, asked: Instant) -> Result<(), Fault> {
     let ttl = lease
         .ttl
         .and_then(|ttl| Duration::try_from(ttl).ok())
@@ -103,8 +167,8 @@ async fn renew(peers: &Peers, slot: &Slot, wanted: Wanted) -> Result<(), Fault> 
     Ok(())
 }
 
-async fn ask(peers: &Peers, slot: &Slot, wish: ReserveRequest) -> Result<Vec<Lease>, Fault> {
-    let request = peers.request(&slot.tenant, wish, LONGEST_RESERVE)?;
+async fn ask(peers: &Peers, tenant: &Tenant, wish: ReserveRequest) -> Result<Vec<Lease>, Fault> {
+    let request = peers.request(tenant, wish, LONGEST_RESERVE)?;
     let answer = peers.quota().reserve(request).await;
     Ok(answer
         .map_err(|status| Fault::from_status(&status))?
@@ -119,7 +183,7 @@ impl Gate {
     /// `QUOTA_EXCEEDED` when the plan's limit is reached; `UNAVAILABLE` when QuotaService cannot be asked: what may
     /// grow beyond a limit is refused, never guessed.
     pub async fn take(&self, tenant: &Tenant, resource: Resource, most: i64) -> Result<Charge, Fault> {
-        self.leases.take(tenant, resource, Wanted::up_to(most)).await
+        self.take_one(tenant, resource, Wanted::up_to(most)).await
     }
 
     /// Takes exactly this many units, in one piece.
@@ -127,7 +191,12 @@ impl Gate {
     /// # Errors
     /// As [`Gate::take`].
     pub async fn take_exactly(&self, tenant: &Tenant, resource: Resource, units: i64) -> Result<Charge, Fault> {
-        self.leases.take(tenant, resource, Wanted::exactly(units)).await
+        self.take_one(tenant, resource, Wanted::exactly(units)).await
+    }
+
+    async fn take_one(&self, tenant: &Tenant, resource: Resource, wanted: Wanted) -> Result<Charge, Fault> {
+        let mut charges = self.leases.take(tenant, [(resource, wanted)]).await?;
+        charges.pop().ok_or_else(|| Fault::internal("no units were taken"))
     }
 
     /// Runs `work` with exactly these units: spent when it succeeds, given back when it fails before its commit, and
@@ -144,7 +213,8 @@ impl Gate {
     {
         let mut fences = 0;
         loop {
-            let charges = self.take_all(tenant, wanted).await?;
+            let exactly = wanted.map(|(resource, units)| (resource, Wanted::exactly(units)));
+            let charges = self.leases.take(tenant, exactly).await?;
             let rows = std::array::from_fn(|place| charges[place].row());
             let fault = match work.clone()(rows).await {
                 Ok(value) => {
@@ -161,24 +231,5 @@ impl Gate {
                 return Err(fault);
             }
         }
-    }
-
-    /// All of the units or none.
-    async fn take_all<const N: usize>(
-        &self,
-        tenant: &Tenant,
-        wanted: [(Resource, i64); N],
-    ) -> Result<Vec<Charge>, Fault> {
-        let mut charges = Vec::with_capacity(N);
-        for (resource, units) in wanted {
-            match self.take_exactly(tenant, resource, units).await {
-                Ok(charge) => charges.push(charge),
-                Err(fault) => {
-                    charges.into_iter().for_each(Charge::refund);
-                    return Err(fault);
-                }
-            }
-        }
-        Ok(charges)
     }
 }

@@ -1,16 +1,22 @@
-//! Whether it may: the tenant's state, its allowance of requests, and leases of quota units.
+//! Whether it may: the tenant's state, the caller's address, the host that it called, the allowance of requests, and leases of quota units.
 //!
 //! The gate asks QuotaService and TenantService and knows no number of its own.
 
 mod admission;
 mod allowance;
 mod announce;
+mod authority;
 mod charge;
 mod context;
 mod detached;
+mod ended;
 mod fallback;
+mod guard;
+mod hosts;
 mod lease;
 mod ledger;
+mod moment;
+mod news;
 mod peers;
 mod resize;
 mod retry;
@@ -21,7 +27,9 @@ mod units;
 
 pub use admission::{Admission, AdmissionLayer};
 pub use charge::Charge;
+pub use guard::Guarded;
 pub use ledger::{write_charge, write_release};
+pub use moment::{Heard, HeldCounter, Moment};
 pub use peers::{PeerChannel, Peers};
 pub use resize::{Resize, Resized};
 pub use retry::or_first_result;
@@ -30,14 +38,18 @@ pub use units::ChargeRow;
 
 use std::sync::Arc;
 
+use onekeel_api::Fault;
+
 use allowance::Allowances;
 use context::Contexts;
+use hosts::Hosts;
 use lease::Leases;
 
 /// What every server asks before it works. Clones share their caches.
 #[derive(Clone)]
 pub struct Gate {
     contexts: Arc<Contexts>,
+    hosts: Arc<Hosts>,
     allowances: Arc<Allowances>,
     leases: Arc<Leases>,
 }
@@ -47,8 +59,18 @@ impl Gate {
     pub fn new(peers: Peers) -> Self {
         Self {
             contexts: Arc::new(Contexts::new(peers.clone())),
+            hosts: Arc::new(Hosts::new(peers.clone())),
             allowances: Arc::new(Allowances::new(peers.clone())),
             leases: Arc::new(Leases::new(peers)),
         }
+    }
+
+    /// Asks TenantService once which of the remembered tenants have changed. Call it twice a second for as long as the
+    /// server runs: where it is not called, or fails, each tenant is asked for every second.
+    ///
+    /// # Errors
+    /// When TenantService cannot be asked.
+    pub async fn hear_of_changes(&self) -> Result<(), Fault> {
+        self.contexts.hear().await
     }
 }

@@ -42,6 +42,11 @@ impl Peers {
         self.tenant.clone()
     }
 
+    /// The token with which this server acts for `tenant`.
+    pub(crate) fn token_for(&self, tenant: &Tenant) -> Result<Arc<str>, Fault> {
+        self.signer.token_for(tenant)
+    }
+
     /// A request that acts for `tenant` and waits for `longest` at most, or until the present call's deadline.
     pub fn request<T>(&self, tenant: &Tenant, message: T, longest: Duration) -> Result<Request<T>, Fault> {
         let left = Deadline::remaining_or(longest);

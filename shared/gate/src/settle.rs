@@ -10,7 +10,9 @@ use crate::{Gate, Peers};
 
 /// Name of the work below in metrics.
 const TASK: &str = "gate.settle_idle";
-const IDLE: Duration = Duration::from_secs(1);
+/// Long enough that a tenant who writes now and then does not lease anew for each row. Nobody waits for it: near a limit,
+/// QuotaService ends leases itself.
+const IDLE: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_millis(250);
 const RELEASES_AT_ONCE: usize = 16;
 const LONGEST_RELEASE: Duration = Duration::from_secs(2);

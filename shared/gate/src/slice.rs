@@ -10,8 +10,10 @@ use crate::announce;
 use crate::fallback::{ASK_AGAIN, Fallback};
 
 const LONGEST_LIFE: Duration = Duration::from_secs(1);
-/// A slice is as large as the demand of this time.
+/// A slice is as large as the demand of this time: near the limit short, since what is left of a slice is lost with it;
+/// far from it nearly as long as it lives, since there is enough and each question costs.
 const AHEAD: Duration = Duration::from_millis(250);
+const FAR_AHEAD: Duration = Duration::from_millis(900);
 /// Demand is not judged by less than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
@@ -79,13 +81,19 @@ impl Slice {
         })
     }
 
-    /// What the demand of late spends in [`AHEAD`], at most twice the last slice: a slice is used up long before it
-    /// ends, so that little is lost with it, and a single burst does not make a large one.
+    /// What the demand of late spends in the time ahead, at most twice the last slice, so that a single burst does not make
+    /// a large one.
     pub fn next_want(&self, cost: i64) -> i64 {
         let elapsed = self
             .granted_at
             .map_or(LONGEST_LIFE, |at| at.elapsed().clamp(SHORTEST_LOOK, LONGEST_LIFE));
-        let demand = self.spent * micros(AHEAD) / micros(elapsed);
+        let far = |told: &Told| told.remaining / 3 >= told.limit / 4;
+        let ahead = if self.told.as_ref().is_some_and(far) {
+            FAR_AHEAD
+        } else {
+            AHEAD
+        };
+        let demand = self.spent * micros(ahead) / micros(elapsed);
         demand.min(self.granted * 2).max(cost).min(MOST_WANTED)
     }
 
@@ -128,6 +136,10 @@ impl Slice {
         if answer.uncertain {
             let lost = "what was spent of the request allowance is not known at present; try again";
             return Err(Fault::unavailable(lost).retry_after(retry));
+        }
+        if answer.granted >= cost {
+            // No limit refused: the answer took longer than a slice lives, and that is no answer.
+            return self.fall_back(cost, Fault::unavailable("the request allowance came too late"));
         }
         Err(rate_limited(answer.limit, retry))
     }
@@ -200,7 +212,9 @@ mod tests {
             .expect("a clock that runs for a second");
         state
             .refill(&slice(3, 100, 100), late, 0, 1)
-            .expect_err("the answer came after the slice's life");
+            .expect("an answer after the slice's life is none: the policy for such times decides");
+        assert!(!state.spend(1), "nothing is left of a slice that came too late");
+        assert_eq!(state.untold(), 1, "spent of the share");
     }
 
     #[test]
@@ -214,6 +228,22 @@ mod tests {
         state.granted_at = Instant::now().checked_sub(LONGEST_LIFE);
         assert_eq!(state.next_want(1), 2, "eight in a second are two in a quarter");
         assert_eq!(state.next_want(10), 10, "never less than a call costs");
+    }
+
+    #[test]
+    fn far_from_the_limit_a_slice_is_meant_to_last() {
+        let want_with = |remaining| {
+            let mut state = Slice::default();
+            let answer = AcquireAllowanceResponse {
+                remaining,
+                ..slice(8, 100, 100)
+            };
+            state.refill(&answer, Instant::now(), 0, 8).expect("all of it");
+            state.granted_at = Instant::now().checked_sub(LONGEST_LIFE);
+            state.next_want(1)
+        };
+        assert_eq!(want_with(74), 2, "eight in a second are two in a quarter");
+        assert_eq!(want_with(75), 7, "and seven in nine tenths");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use onekeel_api::quota::Resource;
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
 
+/// Grains of a tenant's first lease: fewer would cost a question every few rows, and near a limit QuotaService grants less.
+const FIRST_LEASE: i64 = 16;
 /// Most grains of one lease that nobody asked for in one piece.
 const LARGEST_LEASE: i64 = 1000;
 /// Leases of one slot that wait for their last calls.
@@ -100,8 +102,8 @@ struct State {
     open: Option<Lease>,
     /// Leases that were replaced while calls were under way with them; given back when those have ended.
     replaced: Vec<Lease>,
-    /// Size of the next lease in grains; doubles while leases are used up within their life.
-    size: i64,
+    /// Size of the next lease in grains, none before the first; doubles while leases are used up within their life.
+    size: Option<i64>,
 }
 
 struct Lease {
@@ -177,7 +179,7 @@ impl Slot {
         let mut state = self.state();
         if state.open.as_ref().is_some_and(|open| open.id == lease) {
             state.open = None;
-            state.size = 1;
+            state.size = Some(1);
         }
     }
 
@@ -212,7 +214,7 @@ impl Slot {
             return None;
         }
         let lease = state.open.take()?;
-        state.size = (lease.next / grain(self.resource) / 2).max(1);
+        state.size = Some((lease.next / grain(self.resource) / 2).max(FIRST_LEASE));
         Some(lease.id)
     }
 }
@@ -234,14 +236,12 @@ impl State {
 
     fn next_size(&mut self, old: Option<&Lease>, grain: i64, wanted: Wanted) -> i64 {
         let used_up = |lease: &Lease| lease.amount - lease.next < wanted.least && Instant::now() < lease.spend_until;
-        let size = if old.is_some_and(used_up) {
-            self.size * 2
-        } else {
-            self.size
-        };
-        self.size = size.clamp(1, LARGEST_LEASE);
+        let size = self.size.unwrap_or(FIRST_LEASE);
+        let size = if old.is_some_and(used_up) { size * 2 } else { size };
+        let size = size.clamp(1, LARGEST_LEASE);
+        self.size = Some(size);
         let most = wanted.most.min(LARGEST_LEASE * grain);
-        (self.size * grain).max(most).max(wanted.least)
+        (size * grain).max(most).max(wanted.least)
     }
 }
 
@@ -296,7 +296,7 @@ mod tests {
             Tenant::for_background(onekeel_api::ClientId::new_v7(), "test"),
             Resource::Leads,
         );
-        assert_eq!(slot.replace(Wanted::up_to(1)), (None, 1), "the first lease is small");
+        assert_eq!(slot.replace(Wanted::up_to(1)), (None, 16), "the first lease is small");
         slot.put(id, amount, Instant::now() + Duration::from_secs(60));
         (slot, id)
     }
@@ -333,12 +333,12 @@ mod tests {
         taken(&slot, 1);
         assert_eq!(slot.take_idle(Duration::ZERO), None, "a call is under way");
         slot.landed(id);
-        assert_eq!(slot.replace(Wanted::up_to(1)), (Some(id), 2));
+        assert_eq!(slot.replace(Wanted::up_to(1)), (Some(id), 32));
         slot.put(id, 2, Instant::now() + Duration::from_secs(60));
         taken(&slot, 2);
         assert_eq!(
             slot.replace(Wanted::up_to(1)),
-            (None, 4),
+            (None, 64),
             "a call is under way: its end is not waited for"
         );
         slot.put(id, 4, Instant::now() + Duration::from_secs(60));

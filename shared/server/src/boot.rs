@@ -7,22 +7,27 @@ use anyhow::Context;
 use clap::Parser;
 use onekeel_api::{FILE_DESCRIPTOR_SET, PageKey, Policies};
 use onekeel_gate::{Gate, Peers};
-use onekeel_store::{Store, StoreConfig};
+use onekeel_store::{CacheConfig, Store, StoreConfig};
 use onekeel_telemetry::Telemetry;
-use onekeel_tenancy::{PERMISSIONS, Verifier};
+use onekeel_tenancy::{PERMISSIONS, Signer, Verifier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::drain::{Draining, TakesCalls};
+use crate::front::Front;
 use crate::metering::{Ledger, Writer};
 use crate::observe::current_call;
+use crate::origin::Origins;
 use crate::outgoing::peer;
 use crate::stack::{Stack, outside};
 use crate::transport::{Identity, Listening, Watched, listen};
-use crate::{Config, Parts, Routed, channels, health};
+use crate::{Config, Parts, Routed, channels, every, health};
 
 const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// A tenant's change counts in every replica within this time, and that of two calls.
+const CHANGES_TASK: &str = "gate.changes";
+const CHANGES_ROUND: Duration = Duration::from_millis(500);
 
 /// Runs the server `name` until SIGTERM or SIGINT. `routes` makes its services from the parts.
 /// Exit codes: 0 ended in order, 1 could not start or was cut off, 2 wrong usage.
@@ -44,11 +49,13 @@ fn fail(name: &str, error: &anyhow::Error) -> ExitCode {
 }
 
 async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::Result<Routed>) -> anyhow::Result<()> {
-    let verifier = Arc::new(config.verifier()?);
+    let keys = config.keys.open(name).await?;
     let identity = config.transport.identity().await?;
     let (takes_calls, draining) = Draining::new();
-    let parts = prepare(name, &config, draining).await?;
-    let routed = routes(&parts)?;
+    let parts = prepare(name, &config, (keys.signer.clone(), keys.verifier.clone()), draining).await?;
+    let gate = parts.gate.clone();
+    let mut routed = routes(&parts)?.with_task(CHANGES_TASK, move || hear_of_changes(gate.clone()));
+    routed.tasks.extend(keys.tasks());
     let policies = load_policies(&routed.names)?;
     if config.check {
         println!(
@@ -69,10 +76,11 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
         metrics_listen: config.metrics_listen,
         methods: policies.all().map(|(path, _)| path.to_owned()).collect(),
         metrics_tenants: config.metrics_tenants.into(),
+        pages: std::mem::take(&mut routed.pages),
     });
     let telemetry = telemetry.map_err(anyhow::Error::from_boxed).context("telemetry")?;
     let writer = Writer::start(name, parts.store.clone());
-    let admission = (policies, verifier, writer.ledger());
+    let admission = (policies, keys.verifier, writer.ledger());
     let served = serve(
         name,
         &config,
@@ -92,15 +100,19 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
 }
 
 /// Everything that can be wrong is found here, before anything listens.
-async fn prepare(name: &'static str, config: &Config, draining: Draining) -> anyhow::Result<Parts> {
-    let signer = Arc::new(config.signer(name)?);
+async fn prepare(
+    name: &'static str,
+    config: &Config,
+    (signer, verifier): (Arc<Signer>, Arc<Verifier>),
+    draining: Draining,
+) -> anyhow::Result<Parts> {
     let page_key = PageKey::new(config.page_token_secret()?.expose().as_bytes());
     let redis_url = config.redis_url()?;
     let trusted = config.transport.authorities().await?;
     let quota = channels::open("QUOTA_ADDR", &config.quota_addr, trusted.as_ref())?;
     let tenant = channels::open("TENANT_ADDR", &config.tenant_addr, trusted.as_ref())?;
     let peers = Peers::new(
-        signer,
+        signer.clone(),
         peer(quota, &config.quota_addr),
         peer(tenant, &config.tenant_addr),
     );
@@ -108,6 +120,11 @@ async fn prepare(name: &'static str, config: &Config, draining: Draining) -> any
         url: config.database_url()?.expose().to_owned(),
         max_connections: config.max_connections,
         application: format!("onekeel-{name}"),
+        cache: Some(CacheConfig {
+            url: redis_url.expose().to_owned(),
+            near_bytes: config.cache_near_bytes,
+            policy: config.cache_policy.clone(),
+        }),
     });
     let store = store.await.context("DATABASE_URL")?;
     store.verify().await.context("DATABASE_URL")?;
@@ -115,9 +132,15 @@ async fn prepare(name: &'static str, config: &Config, draining: Draining) -> any
         store,
         gate: Gate::new(peers.clone()),
         peers,
+        verifier,
+        signer,
+        api_key_token_seconds: config.api_key_token_seconds,
         page_key,
         redis_url,
         base_domain: config.base_domain.clone(),
+        service_hosts: config.service_hosts.clone(),
+        dns_server: config.dns_server,
+        audit_retention_days: config.audit_retention_days,
         replicas: config.replicas,
         draining,
     })
@@ -152,12 +175,15 @@ async fn serve(
         policies,
         verifier,
         gate: parts.gate.clone(),
+        store: parts.store.clone(),
         ledger,
         telemetry,
         sample_ratio: config.trace_sample_ratio,
+        origins: Origins::trusting(config.trusted_proxies.clone()),
         max_calls: config.max_calls,
+        mutual: config.transport.is_mutual(),
     };
-    let routes = outside(health_server, &routed.names, inside.around(routed.routes))?;
+    let front = Front::new(outside(health_server, &routed.names)?, inside.around(routed.routes));
     let mut tasks = JoinSet::new();
     tasks.spawn(parts.gate.clone().settle_idle());
     let ready = tasks.spawn(health::follow(
@@ -170,7 +196,7 @@ async fn serve(
     }
     let tls = identity.is_some();
     let listening = Listening {
-        routes,
+        front,
         listener,
         identity,
         transport: config.transport.clone(),
@@ -198,6 +224,11 @@ async fn serve(
         _ = interrupt.recv() => anyhow::bail!("cut off by a second SIGINT"),
     }
     Ok(())
+}
+
+/// Keeps what the gate remembers of tenants true.
+async fn hear_of_changes(gate: Gate) {
+    every(CHANGES_ROUND, CHANGES_TASK, || gate.hear_of_changes()).await;
 }
 
 /// Starts background work again when it ends or panics, and says so.

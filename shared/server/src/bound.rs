@@ -1,11 +1,12 @@
 //! The layer that bounds a call: how many at once, how long, and how far a panic reaches.
+use std::future::{Ready, ready};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either};
 use http::{HeaderMap, Request, Response};
 use onekeel_api::{Deadline, Fault, Policies};
 use tokio::sync::Semaphore;
@@ -44,45 +45,44 @@ pub(crate) struct Bound<S> {
 
 impl<S, B, R> Service<Request<B>> for Bound<S>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Send + 'static,
-    R: Default,
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    R: Default + Send + 'static,
+    S::Error: Send + 'static,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = Either<Ready<Result<Response<R>, S::Error>>, BoxFuture<'static, Result<Response<R>, S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
         let limit = self.config.limit(request.uri().path(), request.headers());
-        let calls = self.config.calls.clone();
-        Box::pin(async move {
-            let Ok(_place) = calls.try_acquire() else {
-                metrics::counter!("onekeel_rpc_shed_total").increment(1);
-                return Ok(refusal(Fault::unavailable(
-                    "the server has as many calls as it can take; try again",
-                )));
-            };
-            let called = AssertUnwindSafe(async { inner.call(request).await }).catch_unwind();
-            let within = Deadline::after(limit).scope(called);
+        let Ok(place) = self.config.calls.clone().try_acquire_owned() else {
+            metrics::counter!("onekeel_rpc_shed_total").increment(1);
+            let full = Fault::unavailable("the server has as many calls as it can take; try again");
+            return Either::Left(ready(Ok(refusal(full))));
+        };
+        let Ok(called) = std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) else {
+            return Either::Left(ready(Ok(panicked())));
+        };
+        Either::Right(Box::pin(async move {
+            let _place = place;
+            let within = Deadline::after(limit).scope(AssertUnwindSafe(called).catch_unwind());
             match tokio::time::timeout(limit, within).await {
                 Ok(Ok(answered)) => answered,
-                Ok(Err(_panic)) => {
-                    metrics::counter!("onekeel_rpc_panics_total").increment(1);
-                    Ok(refusal(Fault::internal(
-                        "a handler panicked; the panic itself is in the log",
-                    )))
-                }
+                Ok(Err(_panic)) => Ok(panicked()),
                 Err(_elapsed) => Ok(refusal(Fault::deadline_exceeded())),
             }
-        })
+        }))
     }
+}
+
+fn panicked<R: Default>() -> Response<R> {
+    metrics::counter!("onekeel_rpc_panics_total").increment(1);
+    refusal(Fault::internal("a handler panicked; the panic itself is in the log"))
 }
 
 fn refusal<R: Default>(fault: Fault) -> Response<R> {
@@ -91,10 +91,7 @@ fn refusal<R: Default>(fault: Fault) -> Response<R> {
 
 impl BoundLayer {
     fn limit(&self, path: &str, headers: &HeaderMap) -> Duration {
-        let streams = self
-            .policies
-            .get(path)
-            .is_some_and(|policy| policy.client_streaming || policy.server_streaming);
+        let streams = self.policies.get(path).is_some_and(|policy| policy.is_stream());
         let longest = if streams { LONGEST_STREAM } else { LONGEST_CALL };
         let asked = headers
             .get("grpc-timeout")
@@ -142,9 +139,12 @@ mod tests {
             policies: Arc::default(),
             calls: Arc::new(Semaphore::new(places)),
         };
-        let handler = move |_request: Request<()>| async move {
-            work().await;
-            Ok::<_, Infallible>(Response::new(()))
+        let handler = move |_request: Request<()>| {
+            let working = work();
+            async move {
+                working.await;
+                Ok::<_, Infallible>(Response::new(()))
+            }
         };
         let request = Request::builder()
             .method(Method::POST)
@@ -156,11 +156,17 @@ mod tests {
         Some(Fault::from_status(&status).reason())
     }
 
+    /// Panics where the layers do what need not wait.
+    fn before_it_waits() -> std::future::Ready<()> {
+        panic!("a layer's own fault")
+    }
+
     #[tokio::test]
     async fn a_call_passes_and_a_panic_a_wait_or_a_crowd_do_not() {
         assert_eq!(refused(1, "1S", || async {}).await, None);
         let panics = refused(1, "1S", || async { panic!("a handler's own fault") }).await;
         assert_eq!(panics, Some(ErrorReason::Internal));
+        assert_eq!(refused(1, "1S", before_it_waits).await, Some(ErrorReason::Internal));
         assert_eq!(
             refused(1, "20m", std::future::pending::<()>).await,
             Some(ErrorReason::DeadlineExceeded)

@@ -59,7 +59,7 @@ fn open_secure(endpoints: Vec<Endpoint>, mut trusted: Watched<Authorities>) -> a
     Ok(channel)
 }
 
-/// Replaces each connection when the authorities change: the new one is used when it stands, calls on the old one end
+/// Replaces each connection when the authorities change, or what this server shows: the new one is used when it stands, calls on the old one end
 /// as they would have, and no session goes on that an authority of yesterday vouched for.
 async fn follow(
     endpoints: Vec<Endpoint>,
@@ -89,6 +89,10 @@ fn changes_for(endpoints: &[Endpoint], trusted: &Authorities) -> anyhow::Result<
             .domain_name(host)
             .trust_anchors(trusted.anchors.iter().cloned())
             .timeout(LONGEST_CONNECT);
+        let tls = match &trusted.shown {
+            Some(shown) => tls.identity(shown.clone()),
+            None => tls,
+        };
         let secured = endpoint.clone().tls_config(tls);
         let secured = secured.with_context(|| format!("{uri} cannot be reached by TLS"))?;
         Ok(Change::Insert(uri, secured))

@@ -3,12 +3,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Parser;
+use onekeel_api::Network;
+use onekeel_store::CachePolicy;
 use onekeel_telemetry::LogFormat;
-use onekeel_tenancy::{Signer, Verifier, VerifierConfig, VerifyingKey};
 
-use crate::{Secret, SecretSource, Transport};
+use crate::{KeySettings, Secret, SecretSource, Transport};
 
 const SHORTEST_PAGE_SECRET: usize = 32;
 
@@ -31,31 +31,9 @@ pub struct Config {
     /// File that holds REDIS_URL.
     #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
     pub redis_url_file: Option<PathBuf>,
-    /// Secret of users' tokens signed with HS256, at least 32 bytes; required where there is no JWT_PUBLIC_KEY_FILE.
-    #[arg(long, env = "JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
-    pub jwt_secret: Option<Secret>,
-    /// File that holds JWT_SECRET.
-    #[arg(long, env = "JWT_SECRET_FILE", value_name = "FILE")]
-    pub jwt_secret_file: Option<PathBuf>,
-    /// Public keys of users' tokens in PEM: Ed25519, P-256 or RSA; several with commas between.
-    #[arg(long, env = "JWT_PUBLIC_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
-    pub jwt_public_key_file: Vec<PathBuf>,
-    /// Issuer of users' tokens.
-    #[arg(long, env = "JWT_ISSUER")]
-    pub jwt_issuer: String,
-    /// Audience of users' tokens.
-    #[arg(long, env = "JWT_AUDIENCE", default_value = "onekeel")]
-    pub jwt_audience: String,
-    /// This service's own private key in PEM (Ed25519, PKCS#8), for calls to other services;
-    /// required, here or in a file.
-    #[arg(long, env = "SERVICE_KEY", hide_env_values = true, value_name = "PEM")]
-    pub service_key: Option<Secret>,
-    /// File that holds SERVICE_KEY.
-    #[arg(long, env = "SERVICE_KEY_FILE", value_name = "FILE")]
-    pub service_key_file: Option<PathBuf>,
-    /// Folder with the services' public keys, one `<service>.pub` each.
-    #[arg(long, env = "SERVICE_PEERS_DIR", value_name = "FOLDER")]
-    pub service_peers_dir: PathBuf,
+    /// Whose tokens are believed, and what this service signs with.
+    #[command(flatten)]
+    pub keys: KeySettings,
     /// Secret that signs page tokens, at least 32 bytes, the same in all replicas; required, here or in a file.
     #[arg(long, env = "PAGE_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub page_token_secret: Option<Secret>,
@@ -68,9 +46,26 @@ pub struct Config {
     /// TenantService, as `http://host:port` or `https://host:port`; several with commas between.
     #[arg(long, env = "TENANT_ADDR", value_delimiter = ',', required = true)]
     pub tenant_addr: Vec<String>,
-    /// Domain below which each tenant has the host `<slug>.<base domain>`; the tenant server resolves hosts with it.
+    /// Domain below which each tenant has the host `<slug>.<base domain>`; only the tenant server reads it.
     #[arg(long, env = "BASE_DOMAIN", value_name = "DOMAIN", value_parser = parse_domain)]
     pub base_domain: Option<String>,
+    /// Hosts by which every tenant may call, with all below them; they name no tenant, also below the base domain. Only the
+    /// tenant server reads it.
+    #[arg(long, env = "SERVICE_HOSTS", value_name = "DOMAINS", value_delimiter = ',', default_value = "svc,cluster.local", value_parser = parse_domain)]
+    pub service_hosts: Vec<String>,
+    /// DNS server that the tenant server asks for the proofs of domains; those in `/etc/resolv.conf` unless it is set.
+    #[arg(long, env = "DNS_SERVER", value_name = "ADDRESS:PORT")]
+    pub dns_server: Option<SocketAddr>,
+    /// Networks of the proxies whose `x-forwarded-for` and `x-forwarded-host` are believed, with commas between, for example
+    /// `10.0.0.0/8,2001:db8::/32`. Whoever can connect from there can choose its address.
+    #[arg(long, env = "TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
+    pub trusted_proxies: Vec<Network>,
+    /// Days for which the events of the audit trail are kept; the tenant server deletes older ones.
+    #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(30..=3650))]
+    pub audit_retention_days: u16,
+    /// Seconds for which a token is good that is given for an API key; only the tenant server reads it.
+    #[arg(long, env = "API_KEY_TOKEN_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u16).range(60..=900))]
+    pub api_key_token_seconds: u16,
     /// How connections are made and how long they live.
     #[command(flatten)]
     pub transport: Transport,
@@ -80,6 +75,17 @@ pub struct Config {
     /// Most database connections of this process.
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub max_connections: u32,
+    /// What tenants may keep in Redis, as `<plan>=<entries>x<seconds>` with commas between; `*` stands for other plans.
+    #[arg(
+        long,
+        env = "CACHE_POLICY",
+        value_name = "SHARES",
+        default_value = "basic=1000x30,professional=10000x30,*=50000x30"
+    )]
+    pub cache_policy: CachePolicy,
+    /// Bytes of cached values that this process holds itself.
+    #[arg(long, env = "CACHE_NEAR_BYTES", default_value_t = 4 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(65_536..=1_073_741_824))]
+    pub cache_near_bytes: u64,
     /// Most calls at once; more are refused with UNAVAILABLE.
     #[arg(long, env = "MAX_CALLS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_calls: u32,
@@ -89,7 +95,7 @@ pub struct Config {
     /// `text` or `json`.
     #[arg(long, env = "LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
-    /// Which logs.
+    /// Which logs: a level, or `<module>=<level>` with commas between, for example `info,onekeel_quota=debug`.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub log: String,
     /// OTLP receiver of traces (gRPC), for example `http://localhost:4317`.
@@ -134,56 +140,6 @@ impl Config {
             "PAGE_TOKEN_SECRET needs at least {SHORTEST_PAGE_SECRET} bytes"
         );
         Ok(secret)
-    }
-
-    /// The signer of this service's calls to others.
-    pub fn signer(&self, service: &str) -> anyhow::Result<Signer> {
-        let key = source("SERVICE_KEY", self.service_key.as_ref(), self.service_key_file.as_ref()).required()?;
-        Signer::from_pem(service, key.expose()).context("SERVICE_KEY")
-    }
-
-    /// The verifier of every token.
-    pub fn verifier(&self) -> anyhow::Result<Verifier> {
-        let mut keys = Vec::new();
-        let secret = source("JWT_SECRET", self.jwt_secret.as_ref(), self.jwt_secret_file.as_ref()).optional()?;
-        if let Some(secret) = secret {
-            keys.push(VerifyingKey::hs256(secret.expose().as_bytes()).context("JWT_SECRET")?);
-        }
-        for file in &self.jwt_public_key_file {
-            let pem = std::fs::read_to_string(file);
-            let pem = pem.with_context(|| format!("JWT_PUBLIC_KEY_FILE: cannot read {}", file.display()))?;
-            keys.push(VerifyingKey::from_pem(&pem).with_context(|| format!("JWT_PUBLIC_KEY_FILE {}", file.display()))?);
-        }
-        let config = VerifierConfig {
-            issuer: self.jwt_issuer.clone(),
-            audience: self.jwt_audience.clone(),
-            keys,
-            peers: self.peers()?,
-        };
-        Verifier::new(config).context("set JWT_SECRET, JWT_SECRET_FILE or JWT_PUBLIC_KEY_FILE")
-    }
-
-    fn peers(&self) -> anyhow::Result<Vec<(String, VerifyingKey)>> {
-        let folder = &self.service_peers_dir;
-        let listed = std::fs::read_dir(folder);
-        let listed = listed.with_context(|| format!("SERVICE_PEERS_DIR: cannot read {}", folder.display()))?;
-        let mut peers = Vec::new();
-        for entry in listed {
-            let path = entry?.path();
-            let (Some(name), true) = (path.file_stem(), path.extension().is_some_and(|ext| ext == "pub")) else {
-                continue;
-            };
-            let shown = path.display();
-            let pem = std::fs::read_to_string(&path).with_context(|| format!("cannot read {shown}"))?;
-            let key = VerifyingKey::from_pem(&pem).with_context(|| format!("service key {shown}"))?;
-            peers.push((name.to_string_lossy().into_owned(), key));
-        }
-        anyhow::ensure!(
-            !peers.is_empty(),
-            "SERVICE_PEERS_DIR: {} holds no `<service>.pub`",
-            folder.display()
-        );
-        Ok(peers)
     }
 
     /// How long calls may take to end after SIGTERM.

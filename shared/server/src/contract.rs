@@ -1,7 +1,8 @@
 //! The innermost layer: what tonic itself refuses, an unreadable message for example, gets the suite's one shape of error.
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::TryFutureExt;
+use futures_util::future::MapOk;
 use http::{HeaderMap, Request, Response};
 use onekeel_api::{ErrorReason, Fault};
 use tonic::{Code, Status};
@@ -32,31 +33,30 @@ pub(crate) struct Contract<S> {
 impl<S, B, R> Service<Request<B>> for Contract<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
     R: Default,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = MapOk<S::Future, fn(Response<R>) -> Response<R>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let called = self.inner.call(request);
-        Box::pin(async move {
-            let response = called.await?;
-            let Some(fault) = foreign(response.headers()) else {
-                return Ok(response);
-            };
-            let mut refusal: Response<R> = Status::from(fault).into_http();
-            if let Some(encodings) = response.headers().get(ENCODINGS) {
-                refusal.headers_mut().insert(ENCODINGS, encodings.clone());
-            }
-            Ok(refusal)
-        })
+        self.inner.call(request).map_ok(translated)
     }
+}
+
+fn translated<R: Default>(response: Response<R>) -> Response<R> {
+    let Some(fault) = foreign(response.headers()) else {
+        return response;
+    };
+    let mut refusal: Response<R> = Status::from(fault).into_http();
+    if let Some(encodings) = response.headers().get(ENCODINGS) {
+        refusal.headers_mut().insert(ENCODINGS, encodings.clone());
+    }
+    refusal
 }
 
 /// The fault of a failure that is not ours.

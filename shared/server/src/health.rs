@@ -42,6 +42,7 @@ pub(crate) async fn follow(reporter: HealthReporter, names: Vec<&'static str>, s
         metrics::gauge!("onekeel_db_connections", "state" => "idle")
             .set(f64::from(u32::try_from(idle).unwrap_or(u32::MAX)));
         metrics::gauge!("onekeel_db_connections", "state" => "most").set(f64::from(most));
+        metrics::gauge!("onekeel_cache_near_bytes").set(store.cache().near_bytes() as f64);
         began.end(ready);
     }
 }

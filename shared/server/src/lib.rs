@@ -5,26 +5,35 @@
 mod boot;
 mod bound;
 mod channels;
+mod chore;
 mod config;
 mod contract;
 mod drain;
 mod ended;
+mod front;
 mod health;
+mod keys;
 mod metering;
 mod observe;
+mod origin;
 mod outgoing;
 mod parts;
 mod resend;
 mod round;
 mod secret;
 mod stack;
+mod support;
 pub mod transport;
 
 pub use boot::main;
+pub use onekeel_telemetry::Page;
+
+pub use chore::{Batch, Chore};
 pub use config::Config;
 pub use drain::Draining;
+pub use keys::{KeySettings, KeySource};
 pub use parts::{Parts, Routed};
 pub use resend::Resend;
-pub use round::Round;
+pub use round::{Round, every};
 pub use secret::{Secret, SecretSource};
 pub use transport::Transport;

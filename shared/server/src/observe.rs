@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderName, Request, Response};
-use onekeel_api::Call;
 use onekeel_api::trace::{TraceContext, TraceId, parse_state};
+use onekeel_api::{Call, Origin};
 use onekeel_telemetry::{CallIds, Place, Telemetry, server_span};
+use tonic::Status;
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::ended::{Ending, Lines};
+use crate::origin::Origins;
 
 /// What the conventions for RPC call a method that the contract does not know.
 const OTHER: &str = "_OTHER";
@@ -27,15 +29,17 @@ pub(crate) struct Watch {
     pub telemetry: Telemetry,
     /// Share of calls that start a trace of their own.
     sample_ratio: f64,
+    origins: Origins,
     pub running: metrics::Gauge,
     pub lines: Lines,
 }
 
 impl ObserveLayer {
-    pub fn new(telemetry: Telemetry, sample_ratio: f64) -> Self {
+    pub fn new(telemetry: Telemetry, sample_ratio: f64, origins: Origins) -> Self {
         Self(Arc::new(Watch {
             telemetry,
             sample_ratio,
+            origins,
             running: metrics::gauge!("onekeel_rpc_running"),
             lines: Lines::default(),
         }))
@@ -61,9 +65,9 @@ pub(crate) struct Observe<S> {
 
 impl<S, B, R> Service<Request<B>> for Observe<S>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Send + 'static,
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    R: Default,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -74,16 +78,26 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
         // Only methods of the contract become labels; a caller cannot make up series.
         let method = self.watch.telemetry.calls.method(request.uri().path());
         let (call, parent) = self.watch.join(request.headers());
-        let call = Arc::new(call);
+        let (origin, refusal) = match self.watch.origins.of(&request) {
+            Ok(origin) => (origin, None),
+            Err(fault) => (Origin::default(), Some(fault)),
+        };
+        let call = Arc::new(call.from_origin(origin));
         let span = self.watch.span(&call, parent, method);
         let ending = Ending::new(self.watch.clone(), method, call.clone(), parent, span.clone());
+        // What the layers inside do before anything waits belongs to the call as well.
+        let called = match refusal {
+            Some(fault) => Err(fault),
+            None => Ok(span.in_scope(|| call.sync_scope(|| self.inner.call(request)))),
+        };
         let work = async move {
-            let mut response = inner.call(request).await?;
+            let mut response = match called {
+                Err(fault) => Status::from(fault).into_http(),
+                Ok(called) => called.await?,
+            };
             // Here, so that no refusal of the layers inside lacks them.
             announce(response.headers_mut());
             ending.answered(response.headers());

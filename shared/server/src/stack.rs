@@ -1,9 +1,9 @@
 //! The order of layers, written once. Health and reflection stand outside of it: probes carry no token.
 use std::sync::Arc;
 
-use axum::Router;
 use onekeel_api::{FILE_DESCRIPTOR_SET, Policies};
 use onekeel_gate::{AdmissionLayer, Gate};
+use onekeel_store::Store;
 use onekeel_telemetry::Telemetry;
 use onekeel_tenancy::{AuthLayer, Verifier};
 use tokio::sync::Semaphore;
@@ -13,27 +13,35 @@ use tower::ServiceBuilder;
 
 use crate::bound::BoundLayer;
 use crate::contract::ContractLayer;
+use crate::front::Inside;
 use crate::metering::{Ledger, MeteringLayer};
 use crate::observe::ObserveLayer;
+use crate::origin::Origins;
+use crate::support::SupportLayer;
+use crate::transport::MutualLayer;
 
 /// What the layers need.
 pub(crate) struct Stack {
     pub policies: Arc<Policies>,
     pub verifier: Arc<Verifier>,
     pub gate: Gate,
+    pub store: Store,
     pub ledger: Arc<Ledger>,
     pub telemetry: Telemetry,
     pub sample_ratio: f64,
+    pub origins: Origins,
     pub max_calls: u32,
+    /// Whether services have to show certificates.
+    pub mutual: bool,
 }
 
 impl Stack {
     /// Puts the layers around `routes`.
-    pub fn around(self, routes: Routes) -> Router {
+    pub fn around(self, routes: Routes) -> impl Inside {
         let calls = Arc::new(Semaphore::new(self.max_calls as usize));
         let layers = ServiceBuilder::new()
-            // First, so that even a refusal is traced, timed and counted.
-            .layer(ObserveLayer::new(self.telemetry, self.sample_ratio))
+            // First, so that even a refusal is traced, timed and counted. Says where the call comes from.
+            .layer(ObserveLayer::new(self.telemetry, self.sample_ratio, self.origins))
             // Before any work is done for a caller: a place, a deadline, and a wall around panics.
             .layer(BoundLayer {
                 policies: self.policies.clone(),
@@ -41,22 +49,22 @@ impl Stack {
             })
             // Who calls, and is it a method for such callers? Leaves a Caller and the method's policy.
             .layer(AuthLayer::new(self.verifier, self.policies))
+            // Is a service the one that its token says?
+            .layer(MutualLayer { required: self.mutual })
             // On whose bill the rest goes: also what is refused from here on.
             .layer(MeteringLayer(self.ledger))
             // State, permission, allowance: needs both. Last, so that a stranger spends nobody's allowance.
             .layer(AdmissionLayer::new(self.gate))
+            // An operator who may look into a tenant is written down before it does.
+            .layer(SupportLayer(self.store))
             // Next to the handlers, whose framework refuses messages that no handler sees.
             .layer(ContractLayer);
-        routes.into_axum_router().layer(layers)
+        layers.service(routes)
     }
 }
 
-/// Health and reflection (v1, and v1alpha for older tools) of the services `names`, with everything else below.
-pub(crate) fn outside(
-    health: HealthServer<impl Health>,
-    names: &[&'static str],
-    inside: Router,
-) -> anyhow::Result<Routes> {
+/// Health and reflection (v1, and v1alpha for older tools) of the services `names`.
+pub(crate) fn outside(health: HealthServer<impl Health>, names: &[&'static str]) -> anyhow::Result<Routes> {
     let describe = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -72,6 +80,5 @@ pub(crate) fn outside(
     routes.add_service(health);
     routes.add_service(describe().build_v1()?);
     routes.add_service(describe().build_v1alpha()?);
-    let router = routes.routes().into_axum_router().fallback_service(inside);
-    Ok(Routes::from(router))
+    Ok(routes.routes())
 }

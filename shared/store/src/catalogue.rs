@@ -6,17 +6,21 @@ use onekeel_api::Fault;
 use crate::{DbResult, Store};
 
 /// The schemas that hold the suite's tables.
-pub const SCHEMAS: [&str; 5] = ["onekeel", "tenant", "lead", "campaign", "quota"];
+pub const SCHEMAS: [&str; 6] = ["onekeel", "tenant", "lead", "campaign", "quota", "audit"];
 
 /// The reviewed list of tables that belong to no tenant: catalogues and directories.
-pub const UNSCOPED_TABLES: [&str; 9] = [
+pub const UNSCOPED_TABLES: [&str; 13] = [
+    "quota.changes",
     "quota.directory",
     "quota.failure_policies",
     "quota.plan_limits",
     "quota.plans",
     "quota.price_lists",
     "quota.prices",
+    "tenant.changes",
     "tenant.creations",
+    "tenant.hosts",
+    "tenant.secret_hashes",
     "tenant.slugs",
     "tenant.unsettled",
 ];

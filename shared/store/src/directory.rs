@@ -1,9 +1,9 @@
 //! Where background work starts: narrow lists of tenants, and from there one tenant at a time.
 use onekeel_api::{ClientId, Fault};
-use onekeel_tenancy::Tenant;
+use onekeel_tenancy::{ApiKeyId, Tenant};
 use uuid::Uuid;
 
-use crate::{DbResult, Store};
+use crate::{DbResult, Single, Store};
 
 /// A list of tenants that a service may walk through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,16 @@ pub enum Directory {
     },
     /// Tenants whose plan is on its way for too long, oldest first.
     Unsettled,
+    /// All tenants, in order of their ids, after this one.
+    All {
+        /// The last one of the page before.
+        after: Option<ClientId>,
+    },
+    /// As [`Directory::All`], and before them the platform itself, which has an audit trail as well.
+    Trails {
+        /// The last one of the page before.
+        after: Option<ClientId>,
+    },
 }
 
 impl Store {
@@ -36,8 +46,37 @@ impl Store {
                 .fetch_all(&self.pool)
                 .await
                 .db()?,
+            Directory::Trails { after: None } => vec![Some(ClientId::PLATFORM.uuid())],
+            Directory::All { after } | Directory::Trails { after } => {
+                let after = after.map_or(Uuid::nil(), ClientId::uuid);
+                sqlx::query_scalar!("select tenant.list_directory($1, $2)", after, most)
+                    .fetch_all(&self.pool)
+                    .await
+                    .db()?
+            }
         };
         let tenants = ids.into_iter().flatten();
         Ok(tenants.map(|id| Tenant::for_background(id.into(), job)).collect())
+    }
+
+    /// The tenant of whoever shows the secret with this SHA-256, if any key of the platform has it; to look there whether it
+    /// still counts. It may call nothing yet.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the only place where a shown secret leads to a tenant"
+    )]
+    pub async fn holder_of(&self, hash: [u8; 32]) -> Result<Option<Tenant>, Fault> {
+        let find = async |single: &mut Single| {
+            let found = sqlx::query!(
+                r#"select id as "id!", key_id as "key!", secret_id as "secret!" from tenant.find_secret($1)"#,
+                &hash[..]
+            );
+            found.fetch_optional(single.conn()).await
+        };
+        let found = self.catalogue("find_secret", find).await?;
+        Ok(found.map(|found| {
+            let (key, secret) = (found.key, found.secret);
+            Tenant::for_shown_key(found.id.into(), ApiKeyId { key, secret })
+        }))
     }
 }

@@ -3,7 +3,10 @@
 //! Transactions bound to one tenant ([`Store::run`]), single statements ([`Store::one`]), the check of the walls
 //! ([`Store::verify`]) and the migrations. Nothing opens without a `Tenant`, and there is no third door.
 
+mod audit;
+mod cache;
 mod catalogue;
+mod changes;
 mod directory;
 mod error;
 mod lane;
@@ -16,10 +19,13 @@ mod summary;
 mod tx;
 mod usage;
 
+pub use audit::Event;
+pub use cache::{Cache, CacheConfig, CachePolicy, Held, Kind};
 pub use catalogue::{SCHEMAS, UNSCOPED_TABLES, WallError};
+pub use changes::{Changes, Feed};
 pub use directory::Directory;
 pub use error::DbResult;
 pub use open::{Store, StoreConfig};
 pub use statement::Statement;
 pub use tx::{Single, TenantTx};
-pub use usage::UsedInDay;
+pub use usage::{Due, UsedInDay};

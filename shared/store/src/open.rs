@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::DbResult;
+use crate::cache::{Cache, CacheConfig};
 use crate::lane::Lanes;
 use crate::meters::Meters;
 
@@ -25,6 +26,8 @@ pub struct StoreConfig {
     pub max_connections: u32,
     /// Name of the process in `pg_stat_activity`.
     pub application: String,
+    /// The cache; without one, every read goes to the database.
+    pub cache: Option<CacheConfig>,
 }
 
 /// The door to the database. Clones share one pool.
@@ -33,6 +36,7 @@ pub struct Store {
     pub(crate) pool: PgPool,
     pub(crate) lanes: Lanes,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) cache: Cache,
 }
 
 impl Store {
@@ -64,7 +68,13 @@ impl Store {
             pool,
             lanes: Lanes::of(config.max_connections),
             meters: Arc::default(),
+            cache: config.cache.map(Cache::connect).transpose()?.unwrap_or_default(),
         })
+    }
+
+    /// The tenants' cache.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// Whether the database answers; for readiness.

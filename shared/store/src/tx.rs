@@ -1,17 +1,20 @@
 //! A transaction that belongs to one tenant and cannot outlive its call.
 use std::time::{Duration, Instant};
 
-use onekeel_api::{ClientId, Deadline, Fault, Meter};
+use onekeel_api::{Deadline, Fault, Meter};
 use onekeel_tenancy::Tenant;
+use prost::Message;
 #[expect(
     clippy::disallowed_types,
-    reason = "the tenant's setting, see `begin`, is the one exception"
+    reason = "the tenant's setting and the event, see `begin` and `commit`, are the exceptions"
 )]
 use sqlx::AssertSqlSafe;
 use sqlx::{Error, PgConnection, raw_sql};
 use uuid::Uuid;
 
 use crate::Store;
+use crate::audit::Event;
+use crate::cache::{Cache, Change, Kind};
 use crate::error::{fault, is_connection_lost};
 use crate::lane::Held;
 use crate::open::LONGEST_STATEMENT;
@@ -35,10 +38,13 @@ impl Drop for Metered {
 /// task of its own, and when that fails the connection is closed; it never returns to the pool in doubt.
 pub struct TenantTx {
     connection: Option<Held>,
-    client: ClientId,
+    tenant: Tenant,
     name: &'static str,
+    event: Option<Event>,
+    changes: Vec<Change>,
+    cache: Cache,
     recording: Recording,
-    _metered: Metered,
+    metered: Option<Metered>,
 }
 
 impl TenantTx {
@@ -51,17 +57,20 @@ impl TenantTx {
             let connection = store.acquire(tenant.id().uuid()).await.map_err(|error| fault(&error))?;
             let mut tx = Self {
                 connection: Some(connection),
-                client: tenant.id(),
+                tenant: tenant.clone(),
                 name,
+                event: None,
+                changes: Vec::new(),
+                cache: store.cache.clone(),
                 recording: recording.clone(),
-                _metered: Metered(Instant::now()),
+                metered: Some(Metered(Instant::now())),
             };
             let milliseconds = Deadline::remaining_or(LONGEST_STATEMENT).as_millis().max(1);
-            // The only SQL in the suite that is put together at run time; it holds a number and a parsed UUID.
+            // SQL that is put together at run time, here and in `commit` only; it holds a number and a parsed UUID.
             // One message, one round trip; `set local` ends with the transaction.
             let begin = format!(
-                "begin; set local statement_timeout = {milliseconds}; select onekeel.set_tenant('{}')",
-                tx.client.uuid()
+                "begin; set local statement_timeout = {milliseconds}; set local app.current_client_id = '{}'",
+                tx.client_id()
             );
             let span = recording.span("BEGIN");
             let sent = raw_sql(AssertSqlSafe(begin)).execute(tx.raw()).await;
@@ -91,7 +100,7 @@ impl TenantTx {
 
     /// The tenant, for `client_id = $1` in every statement.
     pub fn client_id(&self) -> Uuid {
-        self.client.uuid()
+        self.tenant.id().uuid()
     }
 
     /// The transaction's name, for `updated_by`.
@@ -99,18 +108,39 @@ impl TenantTx {
         self.name
     }
 
+    /// Notes what the transaction does, for the tenant's audit trail. The event is written in the message that commits,
+    /// so that it costs no round trip, and exists if and only if the change does. One event a transaction: the last counts.
+    pub fn audit(&mut self, event: Event) {
+        self.event = Some(event);
+    }
+
+    /// Notes a row that the transaction writes and calls may have cached, as it is now, if it still is there. The cache
+    /// learns of it when the transaction has committed, or may have.
+    pub fn changed<T: Message + Default>(&mut self, kind: &Kind<T>, key: &str, version: u64, row: Option<&T>) {
+        self.changes.push(Change::of(&self.tenant, kind, key, version, row));
+    }
+
     /// Commits. A connection lost on the way leaves an outcome that nobody knows; the fault says so.
     pub(crate) async fn commit(mut self) -> Result<(), Fault> {
         // COMMIT of a failed transaction succeeds and rolls back; the statement before it makes that an error.
         let span = self.recording.span("COMMIT");
-        let committed = raw_sql("select 1; commit").execute(self.raw()).await;
+        let committed = match self.event.take() {
+            Some(event) => {
+                let commit = format!("{}; commit", event.statement(&self.tenant, self.name));
+                raw_sql(AssertSqlSafe(commit)).execute(self.raw()).await
+            }
+            None => raw_sql("select 1; commit").execute(self.raw()).await,
+        };
         match committed.inspect_err(|error| mark(&span, error)) {
             Ok(_) => {
                 self.connection = None;
+                self.metered = None;
+                self.cache.tell(std::mem::take(&mut self.changes)).await;
                 Ok(())
             }
             Err(error) if is_connection_lost(&error) => {
                 self.discard();
+                self.cache.doubt(std::mem::take(&mut self.changes));
                 Err(fault(&error).commit_unknown())
             }
             Err(error) => Err(fault(&error)),
@@ -138,6 +168,8 @@ impl Drop for TenantTx {
             return;
         };
         metrics::counter!("onekeel_db_dropped_transactions_total").increment(1);
+        // Its COMMIT may be on its way.
+        self.cache.doubt(std::mem::take(&mut self.changes));
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(end(connection))),
             Err(_) => connection.close_on_drop(),

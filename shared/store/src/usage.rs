@@ -1,7 +1,8 @@
-//! What a tenant used, added to its rows by day.
-use onekeel_api::Fault;
+//! What tenants used, added to their rows by day.
 use onekeel_api::meter::Used;
+use onekeel_api::{ClientId, Fault};
 use onekeel_tenancy::Tenant;
+use uuid::Uuid;
 
 use crate::{DbResult, Store, TenantTx};
 
@@ -14,44 +15,64 @@ pub struct UsedInDay {
     pub used: Used,
 }
 
-impl Store {
-    /// Adds what `service` counted for a tenant, all days or none; `false` when there is no such tenant (any more).
-    pub async fn add_usage(&self, tenant: &Tenant, service: &str, days: &[UsedInDay]) -> Result<bool, Fault> {
-        let add = async |tx: &mut TenantTx| {
-            let mut there = true;
-            for day in days {
-                there &= add_day(tx, service, *day).await?;
-            }
-            Ok(there)
-        };
-        self.run(tenant, "add_usage", add).await
+/// What one tenant used: in a day, or in two around midnight.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// By day.
+    pub days: Vec<UsedInDay>,
+}
+
+impl Due {
+    /// Requests of all days.
+    pub fn requests(&self) -> u64 {
+        self.days.iter().map(|day| day.used.requests).sum()
     }
 }
 
-/// The join finds no row for a tenant that was purged meanwhile.
-async fn add_day(tx: &mut TenantTx, service: &str, UsedInDay { day, used }: UsedInDay) -> Result<bool, Fault> {
-    let (client, name) = (tx.client_id(), tx.name());
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let added = sqlx::query!(
-        "insert into quota.usage_days as u
-            (client_id, day, service, requests, errors, rows, bytes, database_micros, updated_by)
-        select c.client_id, date '1970-01-01' + $2::integer, $3, $4, $5, $6, $7, $8, $9
-        from tenant.clients c where c.client_id = $1
-        on conflict (client_id, day, service) do update set requests = u.requests + excluded.requests,
-            errors = u.errors + excluded.errors, rows = u.rows + excluded.rows, bytes = u.bytes + excluded.bytes,
-            database_micros = u.database_micros + excluded.database_micros, updated_by = excluded.updated_by",
-        client,
-        day,
+impl Store {
+    /// Adds what `service` counted for these tenants, all of it or nothing, in one transaction; returns those that are not
+    /// there (any more).
+    pub async fn add_usage(&self, service: &str, due: &[Due]) -> Result<Vec<ClientId>, Fault> {
+        let mut due: Vec<&Due> = due.iter().collect();
+        // In one order, so that two servers never wait for one another.
+        due.sort_by_key(|due| due.tenant.id());
+        let Some(first) = due.first() else {
+            return Ok(Vec::new());
+        };
+        let add = async |tx: &mut TenantTx| add(tx, service, &due).await;
+        self.run(&first.tenant, "add_usage", add).await
+    }
+}
+
+async fn add(tx: &mut TenantTx, service: &str, due: &[&Due]) -> Result<Vec<ClientId>, Fault> {
+    let days = || {
+        due.iter()
+            .flat_map(|due| due.days.iter().map(|day| (due.tenant.id(), *day)))
+    };
+    let counts = |count: fn(&Used) -> u64| -> Vec<i64> {
+        days()
+            .map(|(_, day)| i64::try_from(count(&day.used)).unwrap_or(i64::MAX))
+            .collect()
+    };
+    let tenants: Vec<Uuid> = days().map(|(client, _)| client.uuid()).collect();
+    let numbers: Vec<i32> = days().map(|(_, day)| day.day).collect();
+    let name = tx.name();
+    let missing = sqlx::query_scalar!(
+        r#"select quota.add_usage($1, $2, $3, $4, $5, $6, $7, $8, $9) as "missing!""#,
+        &tenants,
+        &numbers,
         service,
-        count(used.requests),
-        count(used.errors),
-        count(used.rows),
-        count(used.bytes),
-        count(used.database_micros),
+        &counts(|used| used.requests),
+        &counts(|used| used.errors),
+        &counts(|used| used.rows),
+        &counts(|used| used.bytes),
+        &counts(|used| used.database_micros),
         name
     )
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await
     .db()?;
-    Ok(added.rows_affected() > 0)
+    Ok(missing.into_iter().map(ClientId::from).collect())
 }

@@ -15,6 +15,7 @@ mod traces;
 pub use calls::{Calls, Method};
 pub use codes::{code_name, is_fault_of_server};
 pub use logs::{CallIds, CurrentCall, LogFormat};
+pub use metrics_endpoint::Page;
 pub use traces::{Ended, Place, Traces, client_span, record_end, server_span};
 
 use std::error::Error;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub methods: Vec<String>,
     /// How many tenants are counted one by one.
     pub metrics_tenants: usize,
+    /// Other pages that are served where metrics are.
+    pub pages: Vec<Page>,
 }
 
 /// What a running process sees itself with.
@@ -76,14 +80,15 @@ pub fn init(config: &Config) -> Result<Telemetry, Box<dyn Error + Send + Sync>> 
         .as_deref()
         .map(|endpoint| export::provider(&config.service, config.version, endpoint))
         .transpose()?;
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_filter)?;
+    // The other filter, which knows spans and their fields as well, brings half a megabyte of regular expressions along.
+    let filter: Targets = config.log_filter.parse()?;
     tracing_subscriber::registry()
         .with(logs::layer(config.log_format, filter, config.current_call))
         .with(provider.as_ref().map(traces::layer))
         .try_init()?;
     let calls = Arc::new(Calls::new(config.methods.iter().cloned(), config.metrics_tenants));
     if let Some(address) = config.metrics_listen {
-        metrics_endpoint::serve(address, calls.clone(), &config.service, config.version)?;
+        metrics_endpoint::serve(address, calls.clone(), config)?;
     }
     Ok(Telemetry {
         calls,

@@ -5,12 +5,12 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, Layer};
 use uuid::Uuid;
 
 /// How a log line looks.
@@ -48,7 +48,7 @@ pub struct CallIds {
 /// Finds the call that runs now.
 pub type CurrentCall = fn() -> Option<CallIds>;
 
-pub(crate) fn layer<S>(format: LogFormat, filter: EnvFilter, current: CurrentCall) -> impl Layer<S> + Send + Sync
+pub(crate) fn layer<S>(format: LogFormat, filter: Targets, current: CurrentCall) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {

@@ -1,29 +1,62 @@
 //! `/metrics` for Prometheus: one page of everything that this process counts.
 use std::error::Error;
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
 use crate::calls::Calls;
-use crate::catalogue;
 use crate::histogram::BOUNDS;
+use crate::{Config, catalogue};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Histograms are summed up, tenants are weighed, and the process is looked at this often.
 const ROUND: Duration = Duration::from_secs(5);
 
+/// Another page beside the metrics.
+#[derive(Clone)]
+pub struct Page {
+    /// For example `/.well-known/jwks.json`.
+    pub path: &'static str,
+    /// Its media type.
+    pub kind: &'static str,
+    /// Makes its text anew for each visitor; without one the page is not there at present.
+    pub text: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.path)
+    }
+}
+
+impl Page {
+    fn add_to(&self, router: Router) -> Router {
+        let Self { path, kind, text } = self.clone();
+        let show = move || {
+            let shown = text();
+            async move {
+                shown
+                    .map(|text| ([(CONTENT_TYPE, kind)], text))
+                    .ok_or(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        };
+        router.route(path, get(show))
+    }
+}
+
 /// Starts to count, and serves what was counted at `address`.
 pub(crate) fn serve(
     address: SocketAddr,
     calls: Arc<Calls>,
-    service: &str,
-    version: &'static str,
+    config: &Config,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let taken = |error| format!("METRICS_LISTEN: cannot listen on {address}: {error}");
     let listener = TcpListener::bind(address).map_err(taken)?;
@@ -35,7 +68,7 @@ pub(crate) fn serve(
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)?;
     catalogue::describe();
-    metrics::gauge!("onekeel_build_info", "service" => service.to_owned(), "version" => version).set(1.0);
+    metrics::gauge!("onekeel_build_info", "service" => config.service.clone(), "version" => config.version).set(1.0);
     let process = Collector::default();
     process.collect();
     tokio::spawn(keep_up(handle.clone(), calls.clone(), process));
@@ -46,6 +79,7 @@ pub(crate) fn serve(
             async move { ([(CONTENT_TYPE, TEXT)], text) }
         }),
     );
+    let page = config.pages.iter().fold(page, |router, page| page.add_to(router));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, page).await {
             tracing::error!(%error, "the metrics endpoint ended");

@@ -10,7 +10,8 @@ use onekeel_api::{Audience, Call, ErrorReason, Fault, Policies, Policy};
 use tonic::Status;
 use tower::{Layer, Service};
 
-use crate::{Caller, Verifier};
+use crate::refusal::{Refusal, refused};
+use crate::{Caller, Verifier, support};
 
 const SCHEME: &str = "bearer ";
 
@@ -76,15 +77,16 @@ where
 impl AuthLayer {
     fn judge(&self, path: &str, headers: &HeaderMap) -> Result<(Arc<Policy>, Option<Caller>), Fault> {
         let policy = self.policies.get(path).ok_or_else(unimplemented)?.clone();
+        Call::with_current(|call| call.note_policy(&policy));
         if policy.audiences.contains(&Audience::Public) {
             return Ok((policy, None));
         }
-        let token = bearer(headers).ok_or_else(Fault::unauthenticated)?;
-        let caller = self.verifier.verify(token)?;
+        let token = bearer(headers).map_err(refused)?;
+        let caller = support::enter(self.verifier.verify(token)?, &policy, headers)?;
         if let Some(tenant) = caller.tenant() {
             Call::with_current(|call| call.note_tenant(tenant.id()));
         }
-        if !policy.audiences.contains(&caller.audience()) {
+        if !caller.is_named(&policy) {
             return Err(Fault::permission_denied());
         }
         Ok((policy, Some(caller)))
@@ -96,12 +98,16 @@ fn unimplemented() -> Fault {
 }
 
 /// The token of the only `authorization` header; two of them are as good as none.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
+    let value = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().map_err(|_| Refusal::Form)?,
+        (None, _) => return Err(Refusal::Missing),
+        (Some(_), Some(_)) => return Err(Refusal::Form),
     };
-    let value = value.to_str().ok()?;
-    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
-    scheme.eq_ignore_ascii_case(SCHEME).then_some(token)
+    let (scheme, token) = value.split_at_checked(SCHEME.len()).ok_or(Refusal::Form)?;
+    scheme
+        .eq_ignore_ascii_case(SCHEME)
+        .then_some(token)
+        .ok_or(Refusal::Form)
 }

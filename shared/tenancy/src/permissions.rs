@@ -2,7 +2,7 @@
 use std::fmt;
 
 /// Every permission that a method may ask for, as `<resource>.<verb>`.
-pub const PERMISSIONS: [&str; 26] = [
+pub const PERMISSIONS: [&str; 31] = [
     "leads.read",
     "leads.write",
     "leads.delete",
@@ -29,6 +29,11 @@ pub const PERMISSIONS: [&str; 26] = [
     "quota.reserve",
     "quota.allowance",
     "usage.read",
+    "audit.read",
+    "access.read",
+    "access.write",
+    "api_keys.read",
+    "api_keys.write",
 ];
 
 /// Reads.
@@ -54,15 +59,31 @@ const MANAGER: &[&str] = &[
     "agents.delete",
 ];
 /// Also sets up its tenant.
-const ADMIN: &[&str] = &["settings.write", "usage.read"];
+const ADMIN: &[&str] = &[
+    "settings.write",
+    "usage.read",
+    "audit.read",
+    "access.read",
+    "access.write",
+    "api_keys.read",
+    "api_keys.write",
+];
 const PLATFORM_VIEWER: &[&str] = &[
     "tenants.read",
     "settings.read",
     "plans.read",
     "limits.read",
     "usage.read",
+    "audit.read",
+    "access.read",
 ];
-const PLATFORM_ADMIN: &[&str] = &["tenants.write", "settings.write", "plans.write", "limits.write"];
+const PLATFORM_ADMIN: &[&str] = &[
+    "tenants.write",
+    "settings.write",
+    "plans.write",
+    "limits.write",
+    "access.write",
+];
 const SERVICE: &[&str] = &["tenants.context", "quota.assign", "quota.reserve", "quota.allowance"];
 
 /// Which role grants which permissions: the sum of its parts.
@@ -114,6 +135,20 @@ impl Role {
         }
     }
 
+    /// As what an operator acts inside a tenant for support; nobody else does.
+    pub fn in_support(self) -> Option<Self> {
+        match self {
+            Self::PlatformViewer => Some(Self::Viewer),
+            Self::PlatformAdmin => Some(Self::Admin),
+            Self::Viewer | Self::Agent | Self::Manager | Self::Admin | Self::Service => None,
+        }
+    }
+
+    /// Whether a tenant's own users and API keys have the role.
+    pub fn is_of_tenant(self) -> bool {
+        matches!(self, Self::Viewer | Self::Agent | Self::Manager | Self::Admin)
+    }
+
     /// Whether the role spans tenants.
     pub fn is_platform(self) -> bool {
         matches!(self, Self::PlatformViewer | Self::PlatformAdmin)
@@ -128,7 +163,7 @@ impl fmt::Display for Role {
 
 /// A set of permissions; one bit for each of [`PERMISSIONS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permissions(u32);
+pub struct Permissions(u64);
 
 impl Permissions {
     /// What a role grants.
@@ -136,6 +171,11 @@ impl Permissions {
         let parts = MATRIX.iter().find(|(known, _)| *known == role);
         let parts = parts.map_or(&[][..], |(_, parts)| parts);
         Self::from_names(parts.iter().flat_map(|names| names.iter().copied()))
+    }
+
+    /// Not one.
+    pub fn none() -> Self {
+        Self(0)
     }
 
     /// What remains when a token's `scope` (names between blanks) narrows it; a scope never widens.
@@ -149,12 +189,28 @@ impl Permissions {
         bit(permission).is_some_and(|bit| self.0 & bit != 0)
     }
 
+    /// Whether `other` grants all that this set grants.
+    pub fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// The names of all, in the order of [`PERMISSIONS`].
+    pub fn names(self) -> Vec<&'static str> {
+        self.beyond(Self::none())
+    }
+
+    /// Names of those that `other` does not grant, in the order of [`PERMISSIONS`].
+    pub fn beyond(self, other: Self) -> Vec<&'static str> {
+        let lacks = |name: &&str| self.contains(name) && !other.contains(name);
+        PERMISSIONS.into_iter().filter(lacks).collect()
+    }
+
     fn from_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         Self(names.filter_map(bit).fold(0, |set, bit| set | bit))
     }
 }
 
-fn bit(permission: &str) -> Option<u32> {
+fn bit(permission: &str) -> Option<u64> {
     PERMISSIONS
         .iter()
         .position(|known| *known == permission)
@@ -173,6 +229,15 @@ mod tests {
             }
             assert_eq!(Role::parse(role.name()), Some(role));
         }
+    }
+
+    #[test]
+    fn a_set_is_within_another_when_nothing_lies_beyond() {
+        let (agent, manager) = (Permissions::of(Role::Agent), Permissions::of(Role::Manager));
+        assert!(agent.is_within(manager) && agent.is_within(agent) && agent.beyond(manager).is_empty());
+        assert!(!manager.is_within(agent));
+        let narrow = agent.narrowed("leads.read leads.write");
+        assert_eq!(narrow.beyond(Permissions::of(Role::Viewer)), ["leads.write"]);
     }
 
     #[test]

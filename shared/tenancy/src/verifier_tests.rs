@@ -4,20 +4,35 @@ use onekeel_api::{ClientId, ErrorReason};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{KeyPair, Role, Signer, UserToken, issue_user_token};
+use crate::{ClaimNames, KeyPair, Role, Signer, UserToken, VerifyingKey, issue_user_token};
 
 const SECRET: &[u8] = b"a secret of the tests, long enough for HS256";
 const CLIENT: &str = "0198c5a0-7e6b-7c3a-9a51-1f0c2d3e4f50";
 
-fn verifier(peer: &KeyPair) -> Verifier {
-    let key = VerifyingKey::from_pem(&peer.public_pem).expect("public key");
-    Verifier::new(VerifierConfig {
+fn rules() -> TokenRules {
+    TokenRules {
         issuer: "idp".to_owned(),
         audience: "onekeel".to_owned(),
-        keys: vec![VerifyingKey::hs256(SECRET).expect("long enough")],
-        peers: vec![("lead".to_owned(), key)],
-    })
-    .expect("a key for users")
+        names: ClaimNames::default(),
+        longest_life: Duration::from_secs(86_400),
+    }
+}
+
+fn users(key: VerifyingKey) -> TrustedKey {
+    (key, Trust::Users { platform: false })
+}
+
+fn secret() -> TrustedKey {
+    users(VerifyingKey::hs256(SECRET).expect("long enough"))
+}
+
+fn of_lead(pair: &KeyPair) -> TrustedKey {
+    let key = VerifyingKey::from_pem(&pair.public_pem).expect("public key");
+    (key, Trust::Service("lead".to_owned()))
+}
+
+fn verifier(peer: &KeyPair) -> Verifier {
+    Verifier::new(rules(), vec![secret(), of_lead(peer)]).expect("a key for users")
 }
 
 fn good() -> Value {
@@ -89,13 +104,8 @@ fn idp_pair(algorithm: Algorithm) -> (EncodingKey, String) {
 fn a_providers_public_key_in_pem_verifies_its_algorithm_and_no_other() {
     for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256] {
         let (private, public) = idp_pair(algorithm);
-        let verifier = Verifier::new(VerifierConfig {
-            issuer: "idp".to_owned(),
-            audience: "onekeel".to_owned(),
-            keys: vec![VerifyingKey::from_pem(&public).expect("a public key").with_id("2026")],
-            peers: Vec::new(),
-        })
-        .expect("a key for users");
+        let key = VerifyingKey::from_pem(&public).expect("a public key").with_id("2026");
+        let verifier = Verifier::new(rules(), vec![users(key)]).expect("a key for users");
         let mut header = Header::new(algorithm);
         header.kid = Some("2026".to_owned());
         let token = encode(&header, &good(), &private).expect("signs");
@@ -154,6 +164,10 @@ fn every_bad_token_gets_the_same_answer() {
         with("nbf", json!(now + 120)),
         with("role", json!("service")),
         with("role", json!("root")),
+        with("role", json!("platform_admin")),
+        with("clientId", json!("00000000-0000-0000-0000-000000000000")),
+        with("exp", json!(now + 90_000)),
+        with("iat", json!(now + 120)),
         with("clientId", json!("not a uuid")),
         with("userId", json!("")),
         without("clientId"),
@@ -198,11 +212,133 @@ fn a_service_signs_for_itself_only_and_briefly() {
 
     let key = EncodingKey::from_ed_pem(lead.private_pem.as_bytes()).expect("key");
     let mut header = Header::new(Algorithm::EdDSA);
-    header.kid = Some("onekeel:lead".to_owned());
+    header.kid = Some(signer.key_id());
     let now = jsonwebtoken::get_current_timestamp();
     for (life, passes) in [(60, true), (3600, false)] {
         let claims = json!({"iss": "onekeel:lead", "aud": "onekeel-internal", "exp": now + life, "clientId": CLIENT, "role": "service"});
         let token = encode(&header, &claims, &key).expect("signs");
         assert_eq!(verifier.verify(&token).is_ok(), passes, "a life of {life} s");
     }
+}
+
+#[test]
+fn only_a_trusted_key_signs_for_operators() {
+    let operator = UserToken {
+        issuer: "idp",
+        audience: "onekeel",
+        client: None,
+        user: "olga",
+        role: Role::PlatformAdmin,
+        scope: None,
+        life: Duration::from_secs(60),
+    };
+    for platform in [false, true] {
+        let key = VerifyingKey::hs256(SECRET).expect("long enough");
+        let verifier = Verifier::new(rules(), vec![(key, Trust::Users { platform })]).expect("a key");
+        let token = issue_user_token(SECRET, &operator).expect("signs");
+        assert_eq!(verifier.verify(&token).is_ok(), platform);
+        let of_a_tenant = UserToken {
+            client: Some(ClientId::new_v7()),
+            ..operator
+        };
+        let token = issue_user_token(SECRET, &of_a_tenant).expect("signs");
+        assert!(verifier.verify(&token).is_err(), "an operator of a tenant");
+    }
+}
+
+#[test]
+fn claims_may_have_other_names() {
+    let names = ClaimNames {
+        client: "https://id.example/tenant".to_owned(),
+        user: "sub".to_owned(),
+        role: "https://id.example/role".to_owned(),
+        scope: "permissions".to_owned(),
+    };
+    let verifier = Verifier::new(TokenRules { names, ..rules() }, vec![secret()]).expect("a key");
+    let exp = jsonwebtoken::get_current_timestamp() + 60;
+    let claims = json!({"iss": "idp", "aud": ["other", "onekeel"], "exp": exp, "sub": "ann", "scope": "openid",
+        "https://id.example/tenant": CLIENT, "https://id.example/role": "viewer"});
+    let Ok(Caller::Tenant(tenant)) = verifier.verify(&sign(&claims, SECRET)) else {
+        panic!("no tenant")
+    };
+    assert_eq!((tenant.user().as_str(), tenant.role()), ("ann", Role::Viewer));
+    assert!(verifier.verify(&sign(&good(), SECRET)).is_err(), "the usual names");
+    for name in ["", "exp", "role", "sub"] {
+        let names = ClaimNames {
+            client: name.to_owned(),
+            ..ClaimNames::default()
+        };
+        let refused = Verifier::new(TokenRules { names, ..rules() }, vec![secret()]);
+        assert!(refused.is_err(), "{name:?} as the tenant's claim");
+    }
+}
+
+#[test]
+fn what_a_key_has_verified_goes_with_it() {
+    let (old, new) = (KeyPair::generate().expect("keys"), KeyPair::generate().expect("keys"));
+    let signer = Signer::from_pem("lead", &old.private_pem).expect("key");
+    let verifier = verifier(&old);
+    let user = sign(&good(), SECRET);
+    let Ok(Caller::Tenant(tenant)) = verifier.verify(&user) else {
+        panic!("no tenant")
+    };
+    let by_old = signer.token_for(&tenant).expect("token");
+    assert!(verifier.verify(&by_old).is_ok());
+
+    verifier
+        .replace(vec![secret(), of_lead(&old), of_lead(&new)])
+        .expect("both");
+    let is_cached = |token: &str| {
+        let hash = digest(&SHA256, token.as_bytes());
+        let cached = verifier.cache.get(hash.as_ref());
+        cached.is_some_and(|cached| cached.epoch == verifier.epoch.load(Ordering::Acquire))
+    };
+    assert!(is_cached(&by_old), "a key more is no reason to verify again");
+    assert!(signer.replace(&new.private_pem).expect("a key"));
+    let by_new = signer.token_for(&tenant).expect("token");
+    assert_ne!(by_old, by_new, "the old key's token outlived it");
+    assert!(verifier.verify(&by_old).is_ok() && verifier.verify(&by_new).is_ok());
+
+    verifier.replace(vec![secret(), of_lead(&new)]).expect("the new one");
+    assert!(!is_cached(&by_old), "a key is gone, and what it verified is not");
+    assert!(verifier.verify(&by_old).is_err());
+    assert!(verifier.verify(&by_new).is_ok() && verifier.verify(&user).is_ok());
+
+    let twice = verifier.replace(vec![secret(), of_lead(&new), of_lead(&new)]);
+    assert!(twice.is_err(), "two keys with one name");
+    assert!(verifier.verify(&by_new).is_ok(), "a refused exchange changed something");
+}
+
+#[test]
+fn a_key_that_may_sign_less_than_before_is_another_key() {
+    let key = || VerifyingKey::hs256(SECRET).expect("long enough");
+    let verifier = Verifier::new(rules(), vec![(key(), Trust::Users { platform: true })]).expect("a key");
+    verifier
+        .replace(vec![(key(), Trust::Users { platform: false })])
+        .expect("less");
+    assert_eq!(verifier.epoch.load(Ordering::Acquire), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_told_once_and_nobody_waits() {
+    let verifier = verifier(&KeyPair::generate().expect("keys"));
+    let told = async || {
+        let told = tokio::time::timeout(Duration::from_millis(20), verifier.unknown_key());
+        told.await.is_ok()
+    };
+    let named = |kid: &str| {
+        let mut header = Header::new(Algorithm::RS256);
+        header.kid = Some(kid.to_owned());
+        header.alg = Algorithm::HS256;
+        encode(&header, &good(), &EncodingKey::from_secret(b"another")).expect("signs")
+    };
+    assert!(verifier.verify(&sign(&good(), SECRET)).is_ok());
+    assert!(!told().await, "nothing was unknown");
+    for number in 0..1000 {
+        assert!(verifier.verify(&named(&format!("key-{number}"))).is_err());
+    }
+    assert!(told().await);
+    assert!(!told().await, "a thousand unknown keys are one reason to look");
+    assert!(verifier.verify(&named("onekeel:lead:nobody")).is_err());
+    assert!(!told().await, "services' keys are not the identity provider's");
 }

@@ -28,6 +28,28 @@
 - name: JWT_PUBLIC_KEY_FILE
   value: {{ join "," $files | quote }}
 {{- end }}
+{{- with .root.Values.jwt.jwks }}
+{{- if .configMapName }}
+- name: JWT_JWKS_FILE
+  value: {{ printf "/etc/onekeel/jwt-key-set/%s" .key | quote }}
+{{- end }}
+{{- if .url }}
+- name: JWT_JWKS_URL
+  value: {{ .url | quote }}
+- name: JWT_JWKS_REFRESH_SECONDS
+  value: {{ .refreshSeconds | int | quote }}
+- name: JWT_JWKS_KEEP_SECONDS
+  value: {{ .keepSeconds | int | quote }}
+{{- end }}
+{{- end }}
+- name: JWT_PLATFORM_SOURCES
+  value: {{ join "," .root.Values.jwt.platformSources | quote }}
+{{- range $of, $claim := .root.Values.jwt.claims }}
+- name: JWT_{{ upper $of }}_CLAIM
+  value: {{ $claim | quote }}
+{{- end }}
+- name: JWT_LONGEST_LIFE_SECONDS
+  value: {{ .root.Values.jwt.longestLifeSeconds | int | quote }}
 - name: QUOTA_ADDR
   value: {{ include "onekeel.address" (dict "root" .root "component" "quota") | quote }}
 - name: TENANT_ADDR
@@ -35,6 +57,14 @@
 {{- with .root.Values.baseDomain }}
 - name: BASE_DOMAIN
   value: {{ . | quote }}
+{{- end }}
+{{- with .root.Values.serviceHosts }}
+- name: SERVICE_HOSTS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .root.Values.trustedProxies }}
+- name: TRUSTED_PROXIES
+  value: {{ join "," . | quote }}
 {{- end }}
 - name: REPLICAS
   value: {{ include "onekeel.replicas" .root | quote }}
@@ -65,6 +95,17 @@
   value: /etc/onekeel/tls/tls.key
 - name: TLS_CA_FILE
   value: /etc/onekeel/tls/ca.crt
+{{- end }}
+{{- if .root.Values.tls.clientSecretName }}
+{{- if not .root.Values.tls.secretName }}
+{{- fail "tls.clientSecretName needs tls.secretName: certificates are shown to servers that speak TLS" }}
+{{- end }}
+- name: TLS_CLIENT_CA_FILE
+  value: /etc/onekeel/tls-client/ca.crt
+- name: TLS_CLIENT_CERT_FILE
+  value: /etc/onekeel/tls-client/tls.crt
+- name: TLS_CLIENT_KEY_FILE
+  value: /etc/onekeel/tls-client/tls.key
 {{- end }}
 {{- with .settings.extraEnv }}
 {{ toYaml . }}

@@ -68,8 +68,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if not .Values.jwt.issuer -}}
 {{- fail "jwt.issuer: name the issuer of users' tokens, for example https://id.example.com" -}}
 {{- end -}}
-{{- if not (or .Values.jwt.secretName .Values.jwt.publicKeys.configMapName) -}}
-{{- fail "jwt: name a Secret in jwt.secretName or a ConfigMap in jwt.publicKeys.configMapName" -}}
+{{- $jwks := .Values.jwt.jwks -}}
+{{- if not (or .Values.jwt.secretName .Values.jwt.publicKeys.configMapName $jwks.configMapName $jwks.url) -}}
+{{- fail "jwt: name a Secret in jwt.secretName, a ConfigMap in jwt.publicKeys.configMapName or jwt.jwks.configMapName, or an address in jwt.jwks.url" -}}
 {{- end -}}
 {{- if and .Values.jwt.publicKeys.configMapName (not .Values.jwt.publicKeys.keys) -}}
 {{- fail "jwt.publicKeys.keys: name the keys of the ConfigMap that hold public keys in PEM" -}}

@@ -85,6 +85,17 @@ securityContext:
       {{- end }}
 {{- end }}
 {{- end }}
+{{- with .root.Values.jwt.jwks }}
+{{- if .configMapName }}
+- name: jwt-key-set
+  configMap:
+    name: {{ .configMapName }}
+    defaultMode: 0444
+    items:
+      - key: {{ .key }}
+        path: {{ .key }}
+{{- end }}
+{{- end }}
 {{- with .root.Values.tls.secretName }}
 - name: tls
   secret:
@@ -94,6 +105,19 @@ securityContext:
       - key: tls.crt
         path: tls.crt
       - key: tls.key
+        path: tls.key
+      - key: ca.crt
+        path: ca.crt
+{{- end }}
+{{- with .root.Values.tls.clientSecretName }}
+- name: tls-client
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items:
+      - key: {{ $.component }}.crt
+        path: tls.crt
+      - key: {{ $.component }}.key
         path: tls.key
       - key: ca.crt
         path: ca.crt
@@ -115,9 +139,19 @@ securityContext:
   mountPath: /etc/onekeel/jwt-public-keys
   readOnly: true
 {{- end }}
+{{- if .Values.jwt.jwks.configMapName }}
+- name: jwt-key-set
+  mountPath: /etc/onekeel/jwt-key-set
+  readOnly: true
+{{- end }}
 {{- if .Values.tls.secretName }}
 - name: tls
   mountPath: /etc/onekeel/tls
+  readOnly: true
+{{- end }}
+{{- if .Values.tls.clientSecretName }}
+- name: tls-client
+  mountPath: /etc/onekeel/tls-client
   readOnly: true
 {{- end }}
 {{- with .Values.pod.extraVolumeMounts }}

@@ -132,6 +132,13 @@ pub(crate) struct AgentRow {
     stored_bytes: i64,
 }
 
+impl AgentRow {
+    /// What the API shows of it.
+    pub fn shown(&self) -> Agent {
+        self.clone().into()
+    }
+}
+
 impl From<AgentRow> for Agent {
     fn from(row: AgentRow) -> Self {
         let nanos = i32::try_from(row.response_delay_ms % 1000).unwrap_or_default() * NANOS_A_MILLISECOND;

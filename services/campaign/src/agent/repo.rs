@@ -2,7 +2,7 @@
 use onekeel_api::quota::Resource;
 use onekeel_api::{AgentId, Etag, Fault, Page};
 use onekeel_gate::{ChargeRow, Resize, Resized, write_charge, write_release};
-use onekeel_store::{DbResult, Single, TenantTx};
+use onekeel_store::{DbResult, Event, Single, TenantTx};
 use uuid::Uuid;
 
 use super::{AgentRow, Fields, NewAgent};
@@ -19,7 +19,7 @@ pub(crate) type Charges = [ChargeRow; 2];
 /// Writes the agent and its charges in one statement: all exist, or none.
 pub(crate) async fn insert(tx: &mut TenantTx, new: &NewAgent, [agent, bytes]: Charges) -> Result<AgentRow, Fault> {
     let (client, name, fields) = (tx.client_id(), tx.name(), &new.fields);
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         AgentRow,
         r#"with row as (
             insert into campaign.agents (client_id, id, name, type, system_prompt, temperature, max_tokens,
@@ -57,10 +57,10 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewAgent, [agent, bytes]: Ch
         bytes.first_unit,
         bytes.resource.name(),
         bytes.of
-    )
-    .fetch_one(tx.conn())
-    .await
-    .on_constraint(constraint)
+    );
+    let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
+    tx.audit(Event::of("agent", row.id).after(&row.shown()));
+    Ok(row)
 }
 
 /// The agent that an earlier call with this request id created.
@@ -164,12 +164,14 @@ pub(crate) async fn update(
     );
     let row = row.fetch_one(tx.conn()).await.db()?;
     resize.write(tx).await?;
+    tx.audit(Event::of("agent", row.id).before(&old.shown()).after(&row.shown()));
     Ok(Resized::Done(row))
 }
 
 /// Deletes the agent for its users, then gives back exactly what was hit: its unit and its bytes.
 pub(crate) async fn delete(tx: &mut TenantTx, id: AgentId, etag: Etag) -> Result<(), Fault> {
-    etag.check(lock(tx, id).await?.version)?;
+    let old = lock(tx, id).await?;
+    etag.check(old.version)?;
     let (client, name) = (tx.client_id(), tx.name());
     let deleted = sqlx::query_scalar!(
         "update campaign.agents set deleted_at = now(), purge_at = now() + interval '30 days', version = version + 1,
@@ -179,10 +181,11 @@ pub(crate) async fn delete(tx: &mut TenantTx, id: AgentId, etag: Etag) -> Result
         id.uuid(),
         name
     );
-    match deleted.fetch_optional(tx.conn()).await.db()? {
-        Some(bytes) => write_release(tx, &[(Resource::Agents, 1), (Resource::StorageBytes, bytes)]).await,
-        None => Ok(()),
-    }
+    let Some(bytes) = deleted.fetch_optional(tx.conn()).await.db()? else {
+        return Ok(());
+    };
+    tx.audit(Event::of("agent", old.id).before(&old.shown()));
+    write_release(tx, &[(Resource::Agents, 1), (Resource::StorageBytes, bytes)]).await
 }
 
 /// The size of a deleted agent that can be brought back.
@@ -227,5 +230,6 @@ pub(crate) async fn undelete(tx: &mut TenantTx, id: AgentId, [agent, bytes]: Cha
     };
     write_charge(tx, agent).await?;
     write_charge(tx, bytes.covering(row.stored_bytes)?).await?;
+    tx.audit(Event::of("agent", row.id).after(&row.shown()));
     Ok(row)
 }

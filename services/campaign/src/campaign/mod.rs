@@ -136,6 +136,13 @@ pub(crate) struct CampaignRow {
     stored_bytes: i64,
 }
 
+impl CampaignRow {
+    /// What the API shows of it.
+    pub fn shown(&self) -> Campaign {
+        self.clone().into()
+    }
+}
+
 impl From<CampaignRow> for Campaign {
     fn from(row: CampaignRow) -> Self {
         Self {

@@ -2,7 +2,7 @@
 use onekeel_api::quota::Resource;
 use onekeel_api::{CampaignId, Etag, Fault, Page};
 use onekeel_gate::{ChargeRow, Resize, Resized, write_charge, write_release};
-use onekeel_store::{DbResult, Single, TenantTx};
+use onekeel_store::{DbResult, Event, Single, TenantTx};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub(crate) async fn insert(
     [campaign, bytes]: Charges,
 ) -> Result<CampaignRow, Fault> {
     let (client, name, fields) = (tx.client_id(), tx.name(), &new.fields);
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         CampaignRow,
         r#"with row as (
             insert into campaign.campaigns (client_id, id, name, description, type, steps, request_id, created_at,
@@ -57,10 +57,10 @@ pub(crate) async fn insert(
         bytes.first_unit,
         bytes.resource.name(),
         bytes.of
-    )
-    .fetch_one(tx.conn())
-    .await
-    .on_constraint(constraint)
+    );
+    let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
+    tx.audit(Event::of("campaign", row.id).after(&row.shown()));
+    Ok(row)
 }
 
 /// The campaign that an earlier call with this request id created.
@@ -154,12 +154,14 @@ pub(crate) async fn update(
     );
     let row = row.fetch_one(tx.conn()).await.db()?;
     resize.write(tx).await?;
+    tx.audit(Event::of("campaign", row.id).before(&old.shown()).after(&row.shown()));
     Ok(Resized::Done(row))
 }
 
 /// Deletes the campaign for its users, then gives back exactly what was hit: its unit and its bytes.
 pub(crate) async fn delete(tx: &mut TenantTx, id: CampaignId, etag: Etag) -> Result<(), Fault> {
-    etag.check(lock(tx, id).await?.version)?;
+    let old = lock(tx, id).await?;
+    etag.check(old.version)?;
     let (client, name) = (tx.client_id(), tx.name());
     let deleted = sqlx::query_scalar!(
         "update campaign.campaigns set deleted_at = now(), purge_at = now() + interval '30 days', version = version + 1,
@@ -169,10 +171,11 @@ pub(crate) async fn delete(tx: &mut TenantTx, id: CampaignId, etag: Etag) -> Res
         id.uuid(),
         name
     );
-    match deleted.fetch_optional(tx.conn()).await.db()? {
-        Some(bytes) => write_release(tx, &[(Resource::Campaigns, 1), (Resource::StorageBytes, bytes)]).await,
-        None => Ok(()),
-    }
+    let Some(bytes) = deleted.fetch_optional(tx.conn()).await.db()? else {
+        return Ok(());
+    };
+    tx.audit(Event::of("campaign", old.id).before(&old.shown()));
+    write_release(tx, &[(Resource::Campaigns, 1), (Resource::StorageBytes, bytes)]).await
 }
 
 /// The size of a deleted campaign that can be brought back.
@@ -220,5 +223,6 @@ pub(crate) async fn undelete(
     };
     write_charge(tx, campaign).await?;
     write_charge(tx, bytes.covering(row.stored_bytes)?).await?;
+    tx.audit(Event::of("campaign", row.id).after(&row.shown()));
     Ok(row)
 }

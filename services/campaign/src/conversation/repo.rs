@@ -1,7 +1,8 @@
 //! The SQL of conversations and messages.
+use onekeel_api::campaign::{Conversation, Message};
 use onekeel_api::{ConversationId, Fault, LeadId, Page};
 use onekeel_gate::{ChargeRow, write_charge};
-use onekeel_store::{DbResult, Single, TenantTx};
+use onekeel_store::{DbResult, Event, Single, TenantTx};
 use uuid::Uuid;
 
 use super::{ConversationRow, MessageRow, NewConversation, NewMessage};
@@ -52,6 +53,7 @@ pub(crate) async fn insert(
     let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
     hold(tx, new).await?;
     write_charge(tx, bytes).await?;
+    tx.audit(Event::of("conversation", new.id).after(&Conversation::from(row.clone())));
     Ok(row)
 }
 
@@ -167,6 +169,8 @@ pub(crate) async fn append(tx: &mut TenantTx, new: &NewMessage, bytes: ChargeRow
     );
     let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
     write_charge(tx, bytes).await?;
+    let id = format!("{}/{sequence}", new.conversation_id);
+    tx.audit(Event::of("message", id).after(&Message::from(row.clone())));
     Ok(row)
 }
 

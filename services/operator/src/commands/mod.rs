@@ -1,11 +1,17 @@
 //! One file for each command.
 
+mod acting;
+pub mod api_key;
+pub mod audit;
+pub mod bench;
 mod calls;
 pub mod completions;
 pub mod demo;
 pub mod dev;
 pub mod docs;
 pub mod doctor;
+pub mod domain;
+pub mod keys;
 pub mod migrate;
 mod output;
 pub mod permissions;

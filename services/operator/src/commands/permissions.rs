@@ -16,8 +16,8 @@ use super::{WrongUsage, print_json};
   onekeel permissions --service LeadService
   onekeel permissions --json | jq -r '.[] | select(.writes) | .method'
 
-A role of the platform calls a method for any tenant that it names; `service` are the servers among themselves. A token's
-scope narrows what its role may do.")]
+A role of the platform calls a method for any tenant that it names; `service` are the servers among themselves, and
+`callers` says which of them. A token's scope narrows what its role may do.")]
 pub struct Permissions {
     /// Only one service, for example LeadService or onekeel.lead.v1.LeadService.
     #[arg(long, value_name = "NAME")]
@@ -35,6 +35,8 @@ struct Line {
     audiences: Vec<&'static str>,
     cost: u32,
     writes: bool,
+    /// Services that may call.
+    callers: Vec<String>,
     client_streaming: bool,
     server_streaming: bool,
     roles: Vec<&'static str>,
@@ -63,6 +65,27 @@ impl Permissions {
     }
 }
 
+const HEAD: &str = "# Who may call what
+
+What `onekeel permissions` prints: every method of the contract, the permission that it asks for, whom it is for, what it
+costs, whether it writes, which roles may call it, and which servers.
+
+This page is made from the code by `cargo onekeel docs`, and the tests fail while it is not what the code says. So whoever
+changes who may call what changes this page, and whoever reviews the change sees it.
+
+```text
+";
+
+/// Every method of the contract as a page.
+pub fn page() -> anyhow::Result<String> {
+    let services = Policies::services(FILE_DESCRIPTOR_SET)?;
+    let all: Vec<&str> = services.iter().map(String::as_str).collect();
+    Ok(format!(
+        "{HEAD}{}```\n",
+        table(&lines(&Policies::load(FILE_DESCRIPTOR_SET, &all)?))
+    ))
+}
+
 fn lines(policies: &Policies) -> Vec<Line> {
     let mut lines: Vec<Line> = policies.all().map(|(path, policy)| line(path, policy)).collect();
     lines.sort_by(|a, b| (&a.service, &a.method).cmp(&(&b.service, &b.method)));
@@ -79,6 +102,7 @@ fn line(path: &str, policy: &Arc<Policy>) -> Line {
         audiences: policy.audiences.iter().map(|audience| name(*audience)).collect(),
         cost: policy.cost,
         writes: policy.writes,
+        callers: policy.callers.clone(),
         client_streaming: policy.client_streaming,
         server_streaming: policy.server_streaming,
         roles: roles.map(Role::name).collect(),
@@ -110,10 +134,15 @@ fn table(lines: &[Line]) -> String {
     let roles: Vec<&str> = MATRIX.iter().map(|(role, _)| role.name()).collect();
     let mut head = vec!["method", "permission", "audience", "cost", "writes"];
     head.extend(&roles);
+    head.push("callers");
     let cells = |line: &Line| {
         let mut cells = vec![
             line.method.clone(),
-            line.permission.clone(),
+            if line.permission.is_empty() {
+                "-".to_owned()
+            } else {
+                line.permission.clone()
+            },
             line.audiences.join(", "),
             line.cost.to_string(),
             if line.writes { "yes" } else { "-" }.to_owned(),
@@ -122,6 +151,11 @@ fn table(lines: &[Line]) -> String {
             .iter()
             .map(|role| if line.roles.contains(role) { "yes" } else { "-" });
         cells.extend(granted.map(str::to_owned));
+        cells.push(if line.callers.is_empty() {
+            "-".to_owned()
+        } else {
+            line.callers.join(", ")
+        });
         cells
     };
     let rows: Vec<(&str, Vec<String>)> = lines.iter().map(|line| (line.service.as_str(), cells(line))).collect();

@@ -7,6 +7,7 @@ use onekeel_operator::private::Backing;
 use onekeel_operator::random_secret;
 use onekeel_operator::stack::{SERVICES, password_variable};
 
+use super::bench::BENCH;
 use super::{build_servers, cargo};
 
 /// When set, tests whose tool is missing fail the run instead of being named in the summary.
@@ -73,6 +74,8 @@ enum Suite {
     E2e,
     /// The walls between tenants.
     Isolation,
+    /// Tokens and keys.
+    Identity,
     /// TLS, connections, compression.
     Transport,
     /// Traces, metrics, logs.
@@ -81,19 +84,23 @@ enum Suite {
     Deploy,
     /// Killed processes and cancelled calls.
     Failure,
+    /// The benchmark on few rows: that every answer is right, and no word about speed.
+    Bench,
     /// The servers' size in memory, built for release.
     Memory,
 }
 
 /// The suites that need running servers, in the order in which they run.
-const SUITES: [(Suite, &str); 8] = [
+const SUITES: [(Suite, &str); 10] = [
     (Suite::Rules, "rules"),
     (Suite::E2e, "e2e"),
     (Suite::Isolation, "isolation"),
+    (Suite::Identity, "identity"),
     (Suite::Transport, "transport"),
     (Suite::Telemetry, "telemetry"),
     (Suite::Deploy, "deploy"),
     (Suite::Failure, "failure"),
+    (Suite::Bench, "bench"),
     (Suite::Memory, "memory"),
 ];
 
@@ -126,9 +133,16 @@ impl Test {
         }
         for (suite, name) in SUITES.into_iter().filter(|(suite, _)| wanted(*suite)) {
             println!("== {name}");
+            if suite == Suite::Bench {
+                cargo(&["build", "--quiet", "--workspace", "--bins", "--features", BENCH], &[]).await?;
+            }
             if suite == Suite::Memory {
-                // The size of a program built for debugging says nothing about the one that is deployed.
-                cargo(&["build", "--quiet", "--release", "--workspace", "--bins"], &[]).await?;
+                // The size of a program built for debugging says nothing about the one that is deployed, which is built
+                // without what only the command and the tests need.
+                let packages = SERVICES.map(|service| format!("--package=onekeel-{service}"));
+                let mut line = vec!["build", "--quiet", "--release"];
+                line.extend(packages.iter().map(String::as_str));
+                cargo(&line, &[]).await?;
             }
             let line = ["test", "--quiet", "--package", "onekeel-tests", "--test", name];
             cargo(&line, &environment).await?;
@@ -182,7 +196,7 @@ impl Found {
 }
 
 /// Where cargo puts programs that are built for release: beside the folder of ours.
-fn release_folder() -> anyhow::Result<String> {
+pub(super) fn release_folder() -> anyhow::Result<String> {
     let own = std::env::current_exe()?;
     let built = own.ancestors().nth(2).context("a program lies in a folder")?;
     Ok(built.join("release").display().to_string())

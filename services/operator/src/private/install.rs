@@ -60,7 +60,7 @@ fn sudo_without_password() -> bool {
 }
 
 /// The folder that holds `initdb` and `postgres`: the newest installed version.
-pub(crate) fn postgres_folder() -> Option<PathBuf> {
+pub fn postgres_folder() -> Option<PathBuf> {
     let versions = std::fs::read_dir(POSTGRES_VERSIONS).ok()?;
     let numbered = versions.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let mut fit: Vec<u32> = numbered.filter(|version| *version >= OLDEST_POSTGRES).collect();

@@ -7,7 +7,7 @@ mod postgres;
 mod process;
 mod redis;
 
-pub use install::ensure_installed;
+pub use install::{ensure_installed, postgres_folder};
 pub use postgres::{Ending, Postgres};
 pub use process::{Process, free_port};
 pub use redis::Redis;
@@ -40,28 +40,34 @@ impl Backing {
         if let Some(url) = &database_url {
             given::refuse_to_change_logins(url).await?;
         }
-        Self::start_missing(database_url, redis_url, None).await
+        Self::start_missing(database_url, redis_url, None, &[]).await
     }
 
     /// Starts both, whatever the environment names: for those who want to kill them.
     pub async fn start_private() -> anyhow::Result<Self> {
-        Self::start_missing(None, None, None).await
+        Self::start_missing(None, None, None, &[]).await
+    }
+
+    /// As [`Backing::start_private`], with settings of PostgreSQL (`name=value`) that outweigh the usual ones.
+    pub async fn start_private_with(settings: &'static [&'static str]) -> anyhow::Result<Self> {
+        Self::start_missing(None, None, None, settings).await
     }
 
     /// As [`Backing::start_private`], with a Redis whose clock the library `clock` (libfaketime) lets tests set.
     pub async fn start_private_by_clock(clock: &Path) -> anyhow::Result<Self> {
-        Self::start_missing(None, None, Some(clock)).await
+        Self::start_missing(None, None, Some(clock), &[]).await
     }
 
     async fn start_missing(
         database_url: Option<String>,
         redis_url: Option<String>,
         clock: Option<&Path>,
+        settings: &'static [&'static str],
     ) -> anyhow::Result<Self> {
         ensure_installed(database_url.is_none(), redis_url.is_none())?;
         let folder = open_folder()?;
         let postgres = match &database_url {
-            None => Some(Postgres::start(folder.path()).await?),
+            None => Some(Postgres::start(folder.path(), settings).await?),
             Some(_) => None,
         };
         let redis = match &redis_url {

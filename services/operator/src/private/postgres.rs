@@ -33,13 +33,14 @@ pub struct Postgres {
     data: PathBuf,
     log: PathBuf,
     port: u16,
+    settings: &'static [&'static str],
     password: String,
     process: Process,
 }
 
 impl Postgres {
-    /// Makes a cluster below `folder` and starts it.
-    pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+    /// Makes a cluster below `folder` and starts it; `settings` (`name=value`) come after our own and outweigh them.
+    pub async fn start(folder: &Path, settings: &'static [&'static str]) -> anyhow::Result<Self> {
         let account = Account::choose()?;
         let programs = postgres_folder().context("PostgreSQL 15 or newer is not installed")?;
         let home = account.folder(folder.join("postgres"))?;
@@ -69,13 +70,14 @@ impl Postgres {
             String::from_utf8_lossy(&init.stderr)
         );
         let port = free_port()?;
-        let process = launch(&account, &programs, &data, &log, port).await?;
+        let process = launch(&account, &programs, &data, &log, (port, settings)).await?;
         let mut postgres = Self {
             account,
             programs,
             data,
             log,
             port,
+            settings,
             password,
             process,
         };
@@ -102,7 +104,8 @@ impl Postgres {
     /// Starts the server again on the same port with the same data.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.end(Ending::Fast).await?;
-        self.process = launch(&self.account, &self.programs, &self.data, &self.log, self.port).await?;
+        let how = (self.port, self.settings);
+        self.process = launch(&self.account, &self.programs, &self.data, &self.log, how).await?;
         self.wait().await
     }
 
@@ -113,7 +116,13 @@ impl Postgres {
     }
 }
 
-async fn launch(account: &Account, programs: &Path, data: &Path, log: &Path, port: u16) -> anyhow::Result<Process> {
+async fn launch(
+    account: &Account,
+    programs: &Path,
+    data: &Path,
+    log: &Path,
+    (port, settings): (u16, &[&str]),
+) -> anyhow::Result<Process> {
     let mut command: Command = account.command(&programs.join("postgres"));
     command.arg("-D").arg(data);
     for setting in [
@@ -125,6 +134,9 @@ async fn launch(account: &Account, programs: &Path, data: &Path, log: &Path, por
         "fsync=off".to_owned(),
     ] {
         command.args(["-c", &setting]);
+    }
+    for setting in settings {
+        command.args(["-c", setting]);
     }
     Process::start("postgres", command, log, None).await
 }

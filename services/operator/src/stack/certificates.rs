@@ -46,12 +46,33 @@ impl Authority {
         self.issue_for(&["localhost", "127.0.0.1"], name, SystemTime::now() + LIFE)
     }
 
+    /// A certificate by which `service` shows itself to other services.
+    pub fn issue_to(&self, service: &str) -> anyhow::Result<Pair> {
+        let name = format!("onekeel-{service}");
+        self.sign(
+            &[&name],
+            &name,
+            SystemTime::now() + LIFE,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        )
+    }
+
     /// A certificate for `hosts` (names or addresses) that expires at a certain time.
     pub fn issue_for(&self, hosts: &[&str], name: &str, expires: SystemTime) -> anyhow::Result<Pair> {
+        self.sign(hosts, name, expires, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn sign(
+        &self,
+        hosts: &[&str],
+        name: &str,
+        expires: SystemTime,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> anyhow::Result<Pair> {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = params(hosts, name, expires)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![usage];
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Pair {
@@ -69,7 +90,8 @@ fn params(hosts: Vec<String>, name: &str, expires: SystemTime) -> anyhow::Result
     Ok(params)
 }
 
-/// What the servers of a stack read: `ca.pem`, and `<service>.crt` with `<service>.key`. A new state of all files
+/// What the servers of a stack read: `ca.pem`, `<service>.crt` with `<service>.key`, and `<service>-client.crt` with its
+/// key for what they show one another. A new state of all files
 /// appears at once, by the exchange of one link.
 pub struct Certificates {
     /// Signed what the servers show at first.
@@ -117,13 +139,16 @@ impl Certificates {
     }
 }
 
-/// Files in which every service shows a fresh certificate of `authority`, and `trusted` (PEM) is what they trust.
+/// Files in which every service shows fresh certificates of `authority`, and `trusted` (PEM) is what they trust.
 pub fn signed(authority: &Authority, trusted: &str) -> anyhow::Result<Vec<(String, String)>> {
     let mut files = vec![("ca.pem".to_owned(), trusted.to_owned())];
     for service in SERVICES {
         let pair = authority.issue(&format!("onekeel-{service}"))?;
         files.push((format!("{service}.crt"), pair.certificate));
         files.push((format!("{service}.key"), pair.key));
+        let shown = authority.issue_to(service)?;
+        files.push((format!("{service}-client.crt"), shown.certificate));
+        files.push((format!("{service}-client.key"), shown.key));
     }
     Ok(files)
 }

@@ -37,6 +37,8 @@ pub struct Plan {
     pub replicas: BTreeMap<&'static str, usize>,
     /// Environment variables that every server gets besides.
     pub environment: Vec<(String, String)>,
+    /// Environment variables that single processes get besides, by service and number.
+    pub own_environment: Vec<(&'static str, usize, String, String)>,
     /// Whether servers are reached by TLS only, with certificates of an authority of this run.
     pub tls: bool,
     /// Where the servers' programs are, when not beside ours.
@@ -60,6 +62,23 @@ impl Plan {
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Gives one process an environment variable.
+    #[must_use]
+    pub fn with_env_of(mut self, service: &'static str, replica: usize, name: &str, value: &str) -> Self {
+        self.own_environment
+            .push((service, replica, name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn environment_of(&self, service: &str, replica: usize) -> Vec<(String, String)> {
+        let own = self
+            .own_environment
+            .iter()
+            .filter(|(of, number, ..)| *of == service && *number == replica);
+        let own = own.map(|(_, _, name, value)| (name.clone(), value.clone()));
+        self.environment.iter().cloned().chain(own).collect()
     }
 
     /// Lets the servers speak TLS, with callers and with one another.
@@ -133,7 +152,7 @@ impl Stack {
                 tenant: addresses("tenant"),
                 tls: self.certificates.as_ref().map(Certificates::current),
                 replicas: plan.replicas_of("lead"),
-                environment: plan.environment.clone(),
+                environment: plan.environment_of(service, *replica),
                 programs: plan.programs.clone(),
                 log: self.folder.path().join(format!("{service}-{replica}.log")),
             };

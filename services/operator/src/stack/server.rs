@@ -146,7 +146,16 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
         command
             .env("TLS_CERT_FILE", folder.join(format!("{}.crt", settings.service)))
             .env("TLS_KEY_FILE", folder.join(format!("{}.key", settings.service)))
-            .env("TLS_CA_FILE", folder.join("ca.pem"));
+            .env("TLS_CA_FILE", folder.join("ca.pem"))
+            .env("TLS_CLIENT_CA_FILE", folder.join("ca.pem"))
+            .env(
+                "TLS_CLIENT_CERT_FILE",
+                folder.join(format!("{}-client.crt", settings.service)),
+            )
+            .env(
+                "TLS_CLIENT_KEY_FILE",
+                folder.join(format!("{}-client.key", settings.service)),
+            );
     }
     command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
     Process::start(&format!("onekeel-{}", settings.service), command, &settings.log, None).await

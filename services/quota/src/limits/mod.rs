@@ -52,8 +52,9 @@ impl Limits {
 #[tonic::async_trait]
 impl LimitService for Limits {
     async fn publish_plan(&self, request: Request<PublishPlanRequest>) -> Result<Response<Plan>, Status> {
+        let platform = Platform::of(&request)?.act_for(ClientId::PLATFORM);
         let plan = NewPlan::try_from(request.into_inner())?;
-        Ok(Response::new(plan.publish(&self.store).await?))
+        Ok(Response::new(plan.publish(&self.store, &platform).await?))
     }
 
     async fn preview_plan_change(

@@ -1,8 +1,8 @@
 //! A tenant's limits of its own, in the place of its plan's.
 use chrono::{DateTime, Utc};
-use onekeel_api::quota::{FailurePolicy, Override, Resource, SetOverrideRequest};
+use onekeel_api::quota::{FailurePolicy, ListOverridesResponse, Override, Resource, SetOverrideRequest};
 use onekeel_api::{Fault, Violations, timestamp};
-use onekeel_store::{DbResult, TenantTx};
+use onekeel_store::{DbResult, Event, TenantTx};
 use uuid::Uuid;
 
 use crate::caps;
@@ -139,13 +139,18 @@ pub(super) async fn set(tx: &mut TenantTx, new: &NewOverride) -> Result<Override
         absent.then(Fault::not_found)
     })?;
     caps::recompute(tx).await?;
+    tx.audit(Event::of("override", row.id).after(&Override::from(row.clone())));
     Ok(row)
 }
 
-/// Ends the living overrides of a resource and computes the caps anew; returns how many there were.
+/// Ends the living overrides of a resource and computes the caps anew; returns how many there were. Its event is of all of
+/// them together, as they are listed before they end.
 pub(super) async fn end(tx: &mut TenantTx, resource: &str) -> Result<i64, Fault> {
     caps::lock(tx).await?;
     let (client, now) = (tx.client_id(), caps::now(tx).await?);
+    let lives = |row: &OverrideRow| row.resource == resource && row.expires_at.is_none_or(|at| at > now);
+    let living = list(tx).await?.into_iter().filter(lives).map(Into::into).collect();
+    let before = ListOverridesResponse { overrides: living };
     let ended = sqlx::query!(
         "update quota.overrides set expires_at = $3
         where client_id = $1 and resource = $2 and (expires_at is null or expires_at > $3)",
@@ -155,6 +160,7 @@ pub(super) async fn end(tx: &mut TenantTx, resource: &str) -> Result<i64, Fault>
     );
     let ended = ended.execute(tx.conn()).await.db()?.rows_affected();
     caps::recompute(tx).await?;
+    tx.audit(Event::of("overrides", resource).before(&before));
     i64::try_from(ended).map_err(Fault::internal)
 }
 

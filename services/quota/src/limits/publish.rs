@@ -1,7 +1,8 @@
 //! A new version of a plan: the catalogue grows, and what was published never changes.
 use onekeel_api::quota::{FailurePolicy, Plan, PlanLimit, PublishPlanRequest, Resource};
 use onekeel_api::{ErrorReason, Fault, Violations};
-use onekeel_store::{Single, Store};
+use onekeel_store::{DbResult, Event, Store, TenantTx};
+use onekeel_tenancy::Tenant;
 
 use crate::catalogue::{self, UNLIMITED};
 
@@ -69,9 +70,9 @@ impl TryFrom<PublishPlanRequest> for NewPlan {
 }
 
 impl NewPlan {
-    /// Writes the version in one statement, when it follows the newest one. A repetition finds what the first try wrote,
-    /// so that the store may repeat it over a broken connection.
-    pub async fn publish(self, store: &Store) -> Result<Plan, Fault> {
+    /// Writes the version in one statement, when it follows the newest one. A repetition finds what the first try wrote.
+    /// A plan belongs to no tenant: its event stands in the trail of the `platform`.
+    pub async fn publish(self, store: &Store, platform: &Tenant) -> Result<Plan, Fault> {
         let plan = &self.0;
         let resources: Vec<String> = plan
             .limits
@@ -79,8 +80,8 @@ impl NewPlan {
             .map(|limit| limit.resource().name().to_owned())
             .collect();
         let limits: Vec<Option<i64>> = plan.limits.iter().map(|limit| limit.max).collect();
-        let write = async |single: &mut Single| {
-            sqlx::query_scalar!(
+        let write = async |tx: &mut TenantTx| {
+            let written = sqlx::query_scalar!(
                 r#"with plan as (
                     insert into quota.plans (id, version, display_name, requests_per_minute)
                     select $1, $2, $3, $4
@@ -104,12 +105,14 @@ impl NewPlan {
                 &resources,
                 &limits as &[Option<i64>],
                 plan.requests_failure_policy().name()
-            )
-            .fetch_all(single.conn())
-            .await
+            );
+            let written = !written.fetch_all(tx.conn()).await.db()?.is_empty();
+            if written {
+                tx.audit(Event::of("plan", format_args!("{}/{}", plan.id, plan.version)).after(plan));
+            }
+            Ok(written)
         };
-        let written = !store.catalogue("publish_plan", write).await?.is_empty();
-        if !written && !catalogue::list(store).await?.contains(&self.0) {
+        if !store.run(platform, "publish_plan", write).await? && !catalogue::list(store).await?.contains(&self.0) {
             return Err(Fault::new(
                 ErrorReason::Conflict,
                 "plan.version is not the one that follows the newest; read ListPlans and try again",

@@ -3,8 +3,8 @@
 //! One statement reads both, and so one snapshot: the owners' `count_units` are stable functions and count in the
 //! snapshot of the statement that calls them. A row and its charge commit together, so that no moment shows one alone.
 use onekeel_api::Fault;
-use onekeel_api::quota::{Resource, UsageCheck};
-use onekeel_store::{DbResult, TenantTx};
+use onekeel_api::quota::{ReconcileUsageResponse, Resource, UsageCheck};
+use onekeel_store::{DbResult, Event, TenantTx};
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
 
@@ -82,5 +82,7 @@ pub(super) async fn reconcile(tx: &mut TenantTx, reason: &str) -> Result<Vec<Usa
         .await
         .db()?;
     }
+    let corrected = ReconcileUsageResponse { corrected: off.clone() };
+    tx.audit(Event::of("usage", client).after(&corrected));
     Ok(off)
 }

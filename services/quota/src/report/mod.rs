@@ -1,6 +1,7 @@
 //! What a tenant used and what it costs.
 mod cost;
 mod period;
+mod publish;
 mod repo;
 mod service;
 

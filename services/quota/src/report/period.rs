@@ -38,7 +38,7 @@ pub(super) fn write(day: NaiveDate) -> String {
     day.format(FORMAT).to_string()
 }
 
-fn date(wrong: &mut Violations, field: &str, text: &str) -> Option<NaiveDate> {
+pub(super) fn date(wrong: &mut Violations, field: &str, text: &str) -> Option<NaiveDate> {
     let read = NaiveDate::parse_from_str(text, FORMAT).ok();
     // The parser also takes signs and fewer digits.
     let read = read.filter(|day| text.len() == LENGTH && write(*day) == text);

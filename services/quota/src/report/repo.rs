@@ -2,10 +2,13 @@
 use chrono::NaiveDate;
 use onekeel_api::Fault;
 use onekeel_api::quota::{Usage, UsageUnit};
-use onekeel_store::{DbResult, TenantTx};
+use onekeel_store::{DbResult, Single, TenantTx};
 
 use super::cost::{List, UnitPrice};
 use super::period::Period;
+
+/// What the contract puts before a unit's name.
+const UNIT: &str = "USAGE_UNIT_";
 
 /// What was used by day, all services together; `NOT_FOUND` for a tenant that never was.
 pub(super) async fn days(tx: &mut TenantTx, period: Period) -> Result<Vec<(NaiveDate, Usage)>, Fault> {
@@ -42,7 +45,8 @@ pub(super) async fn days(tx: &mut TenantTx, period: Period) -> Result<Vec<(Naive
 
 /// The price lists of the period, in order: the one that is in force on its first day, and those that begin within it.
 pub(super) async fn lists(tx: &mut TenantTx, period: Period) -> Result<Vec<List>, Fault> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        PriceRow,
         r#"select l.valid_from, l.currency, p.unit as "unit?", p.micros_per as "micros_per?", p.units as "units?"
         from quota.price_lists l left join quota.prices p on p.valid_from = l.valid_from
         where l.valid_from <= $2 and l.valid_from >= coalesce(
@@ -51,8 +55,38 @@ pub(super) async fn lists(tx: &mut TenantTx, period: Period) -> Result<Vec<List>
         period.start,
         period.end
     );
+    Ok(gathered(rows.fetch_all(tx.conn()).await.db()?))
+}
+
+/// The latest lists, the latest first.
+pub(super) async fn latest_lists(single: &mut Single) -> Result<Vec<List>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        PriceRow,
+        r#"select l.valid_from, l.currency, p.unit as "unit?", p.micros_per as "micros_per?", p.units as "units?"
+        from (select valid_from, currency from quota.price_lists order by valid_from desc limit 100) l
+        left join quota.prices p on p.valid_from = l.valid_from
+        order by l.valid_from desc, p.unit"#
+    );
+    Ok(gathered(rows.fetch_all(single.conn()).await?))
+}
+
+/// One price of a list, or a list without any.
+struct PriceRow {
+    valid_from: NaiveDate,
+    currency: String,
+    unit: Option<String>,
+    micros_per: Option<i64>,
+    units: Option<i64>,
+}
+
+/// A unit's name in the database.
+pub(super) fn unit_name(unit: UsageUnit) -> String {
+    unit.as_str_name().trim_start_matches(UNIT).to_lowercase()
+}
+
+fn gathered(rows: Vec<PriceRow>) -> Vec<List> {
     let mut lists: Vec<List> = Vec::new();
-    for row in rows.fetch_all(tx.conn()).await.db()? {
+    for row in rows {
         if lists.last().is_none_or(|last| last.start != row.valid_from) {
             lists.push(List {
                 start: row.valid_from,
@@ -63,12 +97,12 @@ pub(super) async fn lists(tx: &mut TenantTx, period: Period) -> Result<Vec<List>
         let (Some(list), Some(unit)) = (lists.last_mut(), row.unit) else {
             continue;
         };
-        let name = format!("USAGE_UNIT_{}", unit.to_uppercase());
+        let name = format!("{UNIT}{}", unit.to_uppercase());
         list.prices.push(UnitPrice {
             unit: UsageUnit::from_str_name(&name).unwrap_or_default(),
             micros: row.micros_per.unwrap_or_default(),
             units: row.units.unwrap_or(1),
         });
     }
-    Ok(lists)
+    lists
 }

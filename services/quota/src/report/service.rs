@@ -1,14 +1,19 @@
 //! The table of contents: each method in a few lines.
+use onekeel_api::ClientId;
 use onekeel_api::Fault;
 use onekeel_api::quota::usage_service_server::UsageService;
-use onekeel_api::quota::{GetUsageReportRequest, Money, Usage, UsageDay, UsageReport};
+use onekeel_api::quota::{
+    GetUsageReportRequest, ListPriceListsRequest, ListPriceListsResponse, Money, PriceList, PublishPriceListRequest,
+    Usage, UsageDay, UsageReport,
+};
 use onekeel_server::Parts;
-use onekeel_store::{Store, TenantTx};
-use onekeel_tenancy::Caller;
+use onekeel_store::{Single, Store, TenantTx};
+use onekeel_tenancy::{Caller, Platform};
 use tonic::{Request, Response, Status};
 
 use super::cost::{List, Sums, add, in_force, money};
 use super::period::{Period, write};
+use super::publish::NewList;
 use super::repo;
 
 /// Implements UsageService.
@@ -33,6 +38,28 @@ impl UsageService for Reports {
         let read = async |tx: &mut TenantTx| Ok((repo::days(tx, period).await?, repo::lists(tx, period).await?));
         let (days, lists) = self.store.run(&tenant, "get_usage_report", read).await?;
         Ok(Response::new(report(days, lists)?))
+    }
+
+    async fn publish_price_list(
+        &self,
+        request: Request<PublishPriceListRequest>,
+    ) -> Result<Response<PriceList>, Status> {
+        // Prices belong to no tenant: the event stands in the platform's own trail.
+        let platform = Platform::of(&request)?.act_for(ClientId::PLATFORM);
+        let list = NewList::try_from(request.into_inner())?;
+        let write = async |tx: &mut TenantTx| list.write(tx).await;
+        let published = self.store.run(&platform, "publish_price_list", write).await?;
+        Ok(Response::new(published))
+    }
+
+    async fn list_price_lists(
+        &self,
+        _request: Request<ListPriceListsRequest>,
+    ) -> Result<Response<ListPriceListsResponse>, Status> {
+        let read = async |single: &mut Single| repo::latest_lists(single).await;
+        let lists = self.store.catalogue("list_price_lists", read).await?;
+        let price_lists = lists.into_iter().map(List::message).collect();
+        Ok(Response::new(ListPriceListsResponse { price_lists }))
     }
 }
 

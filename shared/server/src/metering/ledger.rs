@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use onekeel_api::meter::Used;
 use onekeel_api::{ClientId, Meter};
-use onekeel_store::UsedInDay;
+use onekeel_store::{Due, UsedInDay};
 use onekeel_tenancy::Tenant;
 use tokio::sync::Notify;
 
@@ -27,18 +27,6 @@ pub(crate) struct Ledger {
     most: usize,
     /// Of tenants for whom there was no room.
     lost: Arc<Meter>,
-}
-
-/// What one tenant used: a day, or two around midnight.
-pub(crate) struct Due {
-    pub tenant: Tenant,
-    pub days: Vec<UsedInDay>,
-}
-
-impl Due {
-    pub fn requests(&self) -> u64 {
-        self.days.iter().map(|day| day.used.requests).sum()
-    }
 }
 
 impl Ledger {

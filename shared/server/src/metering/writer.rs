@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use onekeel_api::{ErrorReason, Fault};
-use onekeel_store::Store;
+use onekeel_store::{Due, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Ledger;
-use super::ledger::Due;
 use crate::Round;
 
 /// Name of the work below in metrics.
 const TASK: &str = "server.usage";
 /// What a crash may lose.
 const ROUND: Duration = Duration::from_secs(5);
+/// Tenants in one transaction: many, as a transaction costs more than a row; few, as one whose end nobody knows is lost.
+const TOGETHER: usize = 50;
 /// Few, so that calls find connections.
 const AT_ONCE: usize = 2;
 /// How long a server that ends tries to write down the rest.
@@ -93,29 +94,32 @@ impl Rounds {
     /// Whether everything was written. Once the database does not answer, the rest waits for the next round.
     async fn write_all(&self) -> bool {
         let well = AtomicBool::new(true);
-        let write = async |due: Due| {
-            if !well.load(Ordering::Relaxed) || !self.write(&due).await {
-                self.ledger.give_back(&due);
+        let write = async |due: &[Due]| {
+            if !well.load(Ordering::Relaxed) || !self.write(due).await {
+                for due in due {
+                    self.ledger.give_back(due);
+                }
                 well.store(false, Ordering::Relaxed);
             }
         };
-        let due = futures_util::stream::iter(self.ledger.take());
-        due.for_each_concurrent(AT_ONCE, write).await;
+        let due = self.ledger.take();
+        let together = futures_util::stream::iter(due.chunks(TOGETHER));
+        together.for_each_concurrent(AT_ONCE, write).await;
         lose("CROWDED", self.ledger.take_lost().requests);
         well.into_inner()
     }
 
-    /// Whether nothing is left to write for this tenant.
-    async fn write(&self, due: &Due) -> bool {
-        match self.store.add_usage(&due.tenant, self.service, &due.days).await {
-            Ok(true) => true,
-            Ok(false) => {
-                lose("NO_TENANT", due.requests());
+    /// Whether nothing is left to write for these tenants.
+    async fn write(&self, due: &[Due]) -> bool {
+        match self.store.add_usage(self.service, due).await {
+            Ok(missing) => {
+                let gone = due.iter().filter(|due| missing.contains(&due.tenant.id()));
+                lose("NO_TENANT", gone.map(Due::requests).sum());
                 true
             }
-            // Written or not; to write it again could put it on the tenant's bill twice.
+            // Written or not; to write it again could put it on the tenants' bills twice.
             Err(fault) if is_unknown(&fault) => {
-                lose("UNKNOWN_COMMIT", due.requests());
+                lose("UNKNOWN_COMMIT", due.iter().map(Due::requests).sum());
                 true
             }
             Err(fault) => {

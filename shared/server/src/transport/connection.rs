@@ -2,6 +2,7 @@
 //!
 //! tonic's own age has no spread, so that callers who came together would come back together, and with a grace it
 //! cuts connections off without having asked them to end.
+use std::cell::RefCell;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tower::Service;
 use uuid::Uuid;
 
 use super::Transport;
+use super::mutual::Shown;
+use crate::front::{Front, Inside};
 
 const MOST_STREAMS: u32 = 256;
 const LARGEST_HEADERS: u32 = 24 * 1024;
@@ -45,16 +47,20 @@ impl Life {
         }
     }
 
-    /// Serves `routes` on `io` until the caller leaves, the connection is old, or `ending` changes.
-    pub async fn live<I>(self, io: I, routes: Routes, mut ending: watch::Receiver<()>)
+    /// Serves on `io` until the caller leaves, the connection is old, or `ending` changes.
+    pub async fn live<I, S>(self, io: I, shown: Shown, front: Front<S>, mut ending: watch::Receiver<()>)
     where
         I: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        S: Inside,
     {
         let _open = Open::count();
         let from = io.connect_info();
+        // A connection hands over one request after the other; a clone of all layers for each would cost more than they do.
+        let front = RefCell::new(front);
         let serve = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(from.clone());
-            routes.clone().call(request)
+            request.extensions_mut().insert(shown.clone());
+            front.borrow_mut().call(request)
         });
         let mut served = pin!(self.http.serve_connection(TokioIo::new(io), serve));
         let age = self.age.map(spread);
@@ -82,7 +88,7 @@ impl Life {
 }
 
 /// A tenth more or less, by lot.
-fn spread(age: Duration) -> Duration {
+pub(crate) fn spread(age: Duration) -> Duration {
     let lot = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
     age.mul_f64(0.9 + 0.2 * lot)
 }

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tonic::service::Routes;
 
 use super::connection::Life;
 use super::handshakes::{Handshakes, Line, Ready};
+use super::mutual::Shown;
 use super::{Identity, Transport, Watched};
 use crate::Draining;
+use crate::front::{Front, Inside};
 
 /// After an error such as too many open files, which the next attempt would meet again.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What [`listen`] serves, and how.
-pub(crate) struct Listening {
-    pub routes: Routes,
+pub(crate) struct Listening<S> {
+    pub front: Front<S>,
     pub listener: TcpListener,
     /// Plain text without one.
     pub identity: Option<Watched<Identity>>,
@@ -25,9 +26,9 @@ pub(crate) struct Listening {
 }
 
 /// Serves until the drain begins; returns when the last connection has ended.
-pub(crate) async fn listen(listening: Listening, mut draining: Draining) {
+pub(crate) async fn listen<S: Inside>(listening: Listening<S>, mut draining: Draining) {
     let Listening {
-        routes,
+        front,
         listener,
         identity,
         transport,
@@ -48,11 +49,14 @@ pub(crate) async fn listen(listening: Listening, mut draining: Draining) {
                 Err(error) => pause_after(&error).await,
             },
             Ready { line, place } = handshakes.next() => {
-                let (routes, life, ending) = (routes.clone(), life.clone(), connection.clone());
+                let (front, life, ending) = (front.clone(), life.clone(), connection.clone());
                 tokio::spawn(async move {
                     match line {
-                        Line::Plain(stream) => life.live(stream, routes, ending).await,
-                        Line::Tls(stream) => life.live(*stream, routes, ending).await,
+                        Line::Plain(stream) => life.live(stream, Shown::default(), front, ending).await,
+                        Line::Tls(stream) => {
+                            let shown = Shown::of(stream.get_ref().get_ref().1);
+                            life.live(*stream, shown, front, ending).await;
+                        }
                     }
                     drop(place);
                 });

@@ -1,23 +1,25 @@
 //! How bytes get in and out: TLS from files that may change at any time, and connections that end by themselves.
 //!
-//! Who calls is a matter of tokens, so a server asks for no client certificate.
+//! Who calls is a matter of tokens; services may have to show certificates as well (see `mutual.rs`).
 
 mod connection;
 mod files;
 mod handshakes;
 mod listen;
+mod mutual;
 mod opened;
 mod pem;
 
 pub use pem::{Authorities, Identity, expiry};
 
+pub(crate) use connection::spread;
 pub(crate) use files::Watched;
 pub(crate) use listen::{Listening, listen};
+pub(crate) use mutual::MutualLayer;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 
 use self::files::Files;
@@ -36,6 +38,17 @@ pub struct Transport {
     /// without a restart.
     #[arg(long, env = "TLS_CA_FILE", value_name = "FILE")]
     pub tls_ca_file: Option<PathBuf>,
+    /// Authorities in PEM that sign the certificates by which services show themselves as callers. With it, a service's
+    /// call is admitted only over a connection whose certificate is for `onekeel-<service>`. New ones are taken without a
+    /// restart.
+    #[arg(long, env = "TLS_CLIENT_CA_FILE", value_name = "FILE")]
+    pub tls_client_ca_file: Option<PathBuf>,
+    /// Certificate in PEM by which this server shows itself to other services. A new pair is taken without a restart.
+    #[arg(long, env = "TLS_CLIENT_CERT_FILE", value_name = "FILE")]
+    pub tls_client_cert_file: Option<PathBuf>,
+    /// Private key of TLS_CLIENT_CERT_FILE in PEM: PKCS#8, SEC1 or PKCS#1.
+    #[arg(long, env = "TLS_CLIENT_KEY_FILE", value_name = "FILE")]
+    pub tls_client_key_file: Option<PathBuf>,
     /// Seconds between two looks at the TLS files; a change is taken when two looks see the same.
     #[arg(long, env = "TLS_RELOAD_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub tls_reload_seconds: u64,
@@ -59,34 +72,70 @@ pub struct Transport {
 impl Transport {
     /// This server's certificate and key, if it has any; follows the files from now on.
     pub(crate) async fn identity(&self) -> anyhow::Result<Option<Watched<Identity>>> {
-        let (certificate, key) = match (&self.tls_cert_file, &self.tls_key_file) {
-            (None, None) => return Ok(None),
-            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-            (Some(_), None) => bail!("TLS_CERT_FILE is set and TLS_KEY_FILE is not; set both, or none for plain text"),
-            (None, Some(_)) => bail!("TLS_KEY_FILE is set and TLS_CERT_FILE is not; set both, or none for plain text"),
+        let own = pair(
+            ("TLS_CERT_FILE", &self.tls_cert_file),
+            ("TLS_KEY_FILE", &self.tls_key_file),
+        )?;
+        let Some(mut paths) = own else {
+            anyhow::ensure!(
+                self.tls_client_ca_file.is_none(),
+                "TLS_CLIENT_CA_FILE is set and TLS_CERT_FILE is not; callers show certificates to servers that speak TLS only"
+            );
+            return Ok(None);
         };
+        paths.extend(self.tls_client_ca_file.clone().map(|path| ("TLS_CLIENT_CA_FILE", path)));
         let files = Files {
             of: "certificate",
-            paths: vec![("TLS_CERT_FILE", certificate), ("TLS_KEY_FILE", key)],
+            paths,
             parse: Identity::parse,
         };
         files.follow(self.reload_every()).await.map(Some)
     }
 
-    /// The authorities that this server trusts, if any are set; follows the file from now on.
+    /// The authorities that this server trusts, if any are set, and what it shows to servers; follows the files from now
+    /// on.
     pub(crate) async fn authorities(&self) -> anyhow::Result<Option<Watched<Authorities>>> {
+        let shown = pair(
+            ("TLS_CLIENT_CERT_FILE", &self.tls_client_cert_file),
+            ("TLS_CLIENT_KEY_FILE", &self.tls_client_key_file),
+        )?;
         let Some(path) = &self.tls_ca_file else {
+            anyhow::ensure!(
+                shown.is_none(),
+                "TLS_CLIENT_CERT_FILE is set and TLS_CA_FILE is not; a certificate is shown to servers that are trusted only"
+            );
             return Ok(None);
         };
+        let mut paths = vec![("TLS_CA_FILE", path.clone())];
+        paths.extend(shown.unwrap_or_default());
         let files = Files {
             of: "authority",
-            paths: vec![("TLS_CA_FILE", path.clone())],
+            paths,
             parse: Authorities::parse_files,
         };
         files.follow(self.reload_every()).await.map(Some)
     }
 
+    /// Whether services have to show certificates.
+    pub(crate) fn is_mutual(&self) -> bool {
+        self.tls_client_ca_file.is_some()
+    }
+
     fn reload_every(&self) -> Duration {
         Duration::from_secs(self.tls_reload_seconds)
+    }
+}
+
+/// A setting's name and its file.
+type Setting<'a> = (&'static str, &'a Option<PathBuf>);
+
+/// Both files of a certificate and its key, or neither.
+fn pair(certificate: Setting<'_>, key: Setting<'_>) -> anyhow::Result<Option<Vec<(&'static str, PathBuf)>>> {
+    match (certificate, key) {
+        ((_, None), (_, None)) => Ok(None),
+        ((of, Some(certificate)), (and, Some(key))) => Ok(Some(vec![(of, certificate.clone()), (and, key.clone())])),
+        ((set, Some(_)), (missing, None)) | ((missing, None), (set, Some(_))) => {
+            anyhow::bail!("{set} is set and {missing} is not; set both, or none")
+        }
     }
 }

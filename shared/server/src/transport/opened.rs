@@ -16,6 +16,12 @@ pub(super) struct Opened<S> {
     read_again: usize,
 }
 
+impl<S> Opened<S> {
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+}
+
 impl<S: AsyncRead + Unpin> Opened<S> {
     /// Waits for the preface. Who speaks another protocol, or stops in the middle, is no caller of ours.
     pub async fn open(mut stream: S) -> io::Result<Self> {

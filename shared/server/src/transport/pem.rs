@@ -6,7 +6,8 @@ use anyhow::Context;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
-use rustls::server::ResolvesServerCert;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -24,31 +25,57 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of the contents of TLS_CERT_FILE and TLS_KEY_FILE.
+    /// Of the contents of TLS_CERT_FILE, TLS_KEY_FILE and, where callers may show certificates, TLS_CLIENT_CA_FILE.
     pub(crate) fn parse(files: &[Vec<u8>]) -> anyhow::Result<Self> {
-        let [certificate, key] = files else {
+        let [certificate, key, rest @ ..] = files else {
             anyhow::bail!("a certificate and a key are two files");
         };
-        let chain = certificates("TLS_CERT_FILE", certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key);
-        let key = key.map_err(|_| anyhow::anyhow!("TLS_KEY_FILE holds no private key in PEM"))?;
-        let expires = expiry(&chain[0]).context("TLS_CERT_FILE")?;
-        anyhow::ensure!(
-            expires > SystemTime::now(),
-            "the certificate in TLS_CERT_FILE has expired; every caller would refuse it"
-        );
-        let pair = CertifiedKey::from_der(chain, key, &default_provider());
-        let pair = pair.context("TLS_CERT_FILE and TLS_KEY_FILE are no pair")?;
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(pair));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
+        let own = Pair::parse(["TLS_CERT_FILE", "TLS_KEY_FILE"], certificate, key)?;
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(own.certified));
+        let config =
+            ServerConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()?;
+        let config = match rest.first() {
+            None => config.with_no_client_auth(),
+            Some(authorities) => config.with_client_cert_verifier(client_verifier(authorities)?),
+        };
+        let mut config = config.with_cert_resolver(resolver);
         config.alpn_protocols = vec![HTTP_2.to_vec()];
         Ok(Self {
             config: Arc::new(config),
-            expires,
+            expires: own.expires,
         })
+    }
+}
+
+/// Users show no certificate, and whoever shows one must have it from an authority that signs those of services.
+fn client_verifier(authorities: &[u8]) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
+    let authorities = trusted("TLS_CLIENT_CA_FILE", authorities)?;
+    let roots = RootCertStore {
+        roots: authorities.anchors,
+    };
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
+    verifier.allow_unauthenticated().build().context("TLS_CLIENT_CA_FILE")
+}
+
+/// A certificate with its key.
+struct Pair {
+    certified: CertifiedKey,
+    expires: SystemTime,
+}
+
+impl Pair {
+    fn parse([certificate_name, key_name]: [&str; 2], certificate: &[u8], key: &[u8]) -> anyhow::Result<Self> {
+        let chain = certificates(certificate_name, certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(key);
+        let key = key.map_err(|_| anyhow::anyhow!("{key_name} holds no private key in PEM"))?;
+        let expires = expiry(&chain[0]).context(certificate_name.to_owned())?;
+        anyhow::ensure!(
+            expires > SystemTime::now(),
+            "the certificate in {certificate_name} has expired; every peer would refuse it"
+        );
+        let certified = CertifiedKey::from_der(chain, key, &default_provider());
+        let certified = certified.with_context(|| format!("{certificate_name} and {key_name} are no pair"))?;
+        Ok(Self { certified, expires })
     }
 }
 
@@ -58,35 +85,48 @@ impl Dated for Identity {
     }
 }
 
-/// The authorities whose certificates are trusted.
+/// The authorities whose certificates are trusted, and what is shown to servers that have one of theirs.
 pub struct Authorities {
     /// Each of them.
     pub anchors: Vec<TrustAnchor<'static>>,
+    /// The certificate that is shown, if any.
+    pub(crate) shown: Option<tonic::transport::Identity>,
     expires: SystemTime,
 }
 
 impl Authorities {
     /// Of PEM text; each certificate in it must be readable.
     pub fn parse(pem: &[u8]) -> anyhow::Result<Self> {
-        let chain = certificates("TLS_CA_FILE", pem)?;
-        let mut store = RootCertStore::empty();
-        let mut expires = UNIX_EPOCH;
-        for certificate in chain {
-            // A bundle may hold old ones; trust ends with the last.
-            expires = expires.max(expiry(&certificate).context("TLS_CA_FILE")?);
-            store
-                .add(certificate)
-                .context("TLS_CA_FILE holds a certificate that is no authority")?;
-        }
-        Ok(Self {
-            anchors: store.roots,
-            expires,
-        })
+        trusted("TLS_CA_FILE", pem)
     }
 
+    /// Of the contents of TLS_CA_FILE, and of TLS_CLIENT_CERT_FILE and TLS_CLIENT_KEY_FILE where they are set.
     pub(crate) fn parse_files(files: &[Vec<u8>]) -> anyhow::Result<Self> {
-        Self::parse(&files.concat())
+        let (authorities, shown) = files.split_first().context("TLS_CA_FILE is one file")?;
+        let mut authorities = Self::parse(authorities)?;
+        if let [certificate, key] = shown {
+            let pair = Pair::parse(["TLS_CLIENT_CERT_FILE", "TLS_CLIENT_KEY_FILE"], certificate, key)?;
+            authorities.expires = authorities.expires.min(pair.expires);
+            authorities.shown = Some(tonic::transport::Identity::from_pem(certificate, key));
+        }
+        Ok(authorities)
     }
+}
+
+fn trusted(setting: &str, pem: &[u8]) -> anyhow::Result<Authorities> {
+    let mut store = RootCertStore::empty();
+    let mut expires = UNIX_EPOCH;
+    for certificate in certificates(setting, pem)? {
+        // A bundle may hold old ones; trust ends with the last.
+        expires = expires.max(expiry(&certificate).context(setting.to_owned())?);
+        let added = store.add(certificate);
+        added.with_context(|| format!("{setting} holds a certificate that is no authority"))?;
+    }
+    Ok(Authorities {
+        anchors: store.roots,
+        shown: None,
+        expires,
+    })
 }
 
 impl Dated for Authorities {

@@ -25,7 +25,7 @@ struct Page {
 }
 
 /// Every such page; a new one needs a line here and a file beside this one.
-const PAGES: [Page; 3] = [
+const PAGES: [Page; 4] = [
     Page {
         path: "docs/configuration.md",
         render: configuration::render,
@@ -37,6 +37,10 @@ const PAGES: [Page; 3] = [
     Page {
         path: "docs/metrics.md",
         render: |_onekeel| Ok(onekeel_telemetry::catalogue::page()),
+    },
+    Page {
+        path: "docs/permissions.md",
+        render: |_onekeel| super::permissions::page(),
     },
 ];
 

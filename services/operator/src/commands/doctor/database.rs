@@ -43,7 +43,7 @@ fn unreachable_by(findings: &mut Findings, why: &str) {
 }
 
 /// The error of the parser may quote the address, and the address holds a password.
-fn why(error: &sqlx::Error) -> String {
+pub fn why(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Configuration(_) => "DATABASE_URL is no postgres:// address".to_owned(),
         other => other.to_string(),

@@ -1,8 +1,10 @@
 //! `onekeel doctor`
 mod clock;
 mod database;
+mod evidence;
 mod findings;
 mod redis;
+mod report;
 mod roles;
 mod server;
 mod walls;
@@ -24,6 +26,7 @@ use super::{WrongUsage, print_json};
 #[command(after_help = "Examples:
   DATABASE_URL=postgres://owner@db/onekeel REDIS_URL=redis://cache onekeel doctor
   onekeel doctor --server http://lead:50051 --server https://quota:50051 --ca ca.pem
+  onekeel doctor --report walls.md       keeps what the database's catalogue says, for an auditor
   onekeel doctor --json | jq '.checks[] | select(.status != \"ok\")'
 
 Exit codes: 0 no failure (warnings are allowed), 1 at least one failure, 2 wrong usage.")]
@@ -49,6 +52,11 @@ pub struct Doctor {
     /// Database connections that all servers together may open: the sum of their MAX_CONNECTIONS.
     #[arg(long, value_name = "NUMBER")]
     pools: Option<i64>,
+    /// Writes what the database's catalogue says of the walls between tenants, as Markdown to keep: each table with its
+    /// policy and keys, each login with its rights, each function that passes on rights, and what was tried. Needs the
+    /// login that migrates.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -68,6 +76,9 @@ impl Doctor {
         redis::look(&mut findings, redis_url.expose()).await;
         for server in &servers {
             server.look(&mut findings).await;
+        }
+        if let Some(file) = &self.report {
+            report::write(&mut findings, database_url.expose(), file).await;
         }
         if self.json {
             print_json(&findings.report())?;

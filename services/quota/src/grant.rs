@@ -1,0 +1,218 @@
+//! Grants leases: one transaction for all wishes of a tenant that wait at this moment, under the lock of its limits.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use onekeel_api::quota::Resource;
+use onekeel_api::{ErrorReason, Fault};
+use onekeel_store::{DbResult, TenantTx};
+use uuid::Uuid;
+
+use crate::caps;
+use crate::lease::Reservation;
+use crate::wish::{Item, Wish};
+
+/// Nobody gets more than this share of what remains, so that leases shrink to single units near the limit.
+const SHARE: i64 = 4;
+
+/// What one try came to.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    /// Every item of the wish, in the wish's order.
+    Granted(Vec<Reservation>),
+    /// Nothing: there is no room for this item.
+    Short(Item),
+}
+
+/// Grants each wish or tells what it lacks, in their order. A wish gets all of its items or none.
+///
+/// The commit is not waited for to reach the disk: a lease that a crash takes back takes the charges on it down with
+/// it, and whatever is charged later stands behind the lease in the same log.
+///
+/// # Errors
+/// `ALREADY_EXISTS` when the request id of one of them has living leases; nothing is granted to any of them then.
+pub(crate) async fn grant(tx: &mut TenantTx, wishes: &[Arc<Wish>]) -> Result<Vec<Result<Tried, Fault>>, Fault> {
+    let mut resources: Vec<String> = Vec::new();
+    for item in wishes.iter().flat_map(|wish| &wish.items) {
+        if !resources.iter().any(|known| known == item.resource.name()) {
+            resources.push(item.resource.name().to_owned());
+        }
+    }
+    let mut rows = lock(tx, &resources).await?;
+    if rows
+        .iter()
+        .any(|row| row.cap_until.is_some_and(|until| until <= row.now))
+    {
+        caps::lock(tx).await?;
+        caps::recompute(tx).await?;
+        rows = read(tx, &resources).await?;
+    }
+    let tried: Vec<_> = wishes.iter().map(|wish| decide(wish, &mut rows)).collect();
+    let granted = tried.iter().zip(wishes).filter_map(|(tried, wish)| match tried {
+        Ok(Tried::Granted(leases)) => Some(leases.iter().map(|lease| (lease, wish.request_id))),
+        _ => None,
+    });
+    let granted: Vec<_> = granted.flatten().collect();
+    if !granted.is_empty() {
+        write(tx, &granted).await?;
+    }
+    Ok(tried)
+}
+
+/// The leases of one wish, taken off the room that `rows` have left.
+fn decide(wish: &Wish, rows: &mut [Locked]) -> Result<Tried, Fault> {
+    let mut leases = Vec::with_capacity(wish.items.len());
+    for item in &wish.items {
+        let Some(row) = rows.iter().find(|row| row.resource == item.resource.name()) else {
+            return Err(Fault::unavailable("the tenant has no limits yet; try again"));
+        };
+        let room = row.cap - row.used - row.reserved;
+        if room < item.min {
+            return Ok(Tried::Short(*item));
+        }
+        let ends = row.now + wish.ttl;
+        leases.push(Reservation {
+            id: Uuid::now_v7(),
+            resource: item.resource,
+            amount: item.max.min(item.min.max(room / SHARE)),
+            // No lease outlives the limit that it was granted under.
+            expires_at: row.cap_until.map_or(ends, |until| until.min(ends)),
+            now: row.now,
+        });
+    }
+    for lease in &leases {
+        if let Some(row) = rows.iter_mut().find(|row| row.resource == lease.resource.name()) {
+            row.reserved += lease.amount;
+        }
+    }
+    Ok(Tried::Granted(leases))
+}
+
+async fn write(tx: &mut TenantTx, leases: &[(&Reservation, Option<Uuid>)]) -> Result<(), Fault> {
+    let (client, name) = (tx.client_id(), tx.name());
+    let mut reserved = BTreeMap::<&str, i64>::new();
+    for (lease, _) in leases {
+        *reserved.entry(lease.resource.name()).or_default() += lease.amount;
+    }
+    let (resources, amounts): (Vec<String>, Vec<i64>) = reserved
+        .into_iter()
+        .map(|(resource, amount)| (resource.to_owned(), amount))
+        .unzip();
+    sqlx::query!(
+        "update quota.usage u set reserved = u.reserved + g.amount, updated_by = $4
+        from unnest($2::text[], $3::bigint[]) as g(resource, amount)
+        where u.client_id = $1 and u.resource = g.resource",
+        client,
+        &resources,
+        &amounts,
+        name
+    )
+    .execute(tx.conn())
+    .await
+    .db()?;
+    let column = |read: fn(&Reservation) -> DateTime<Utc>| leases.iter().map(|(lease, _)| read(lease)).collect();
+    let (created, expires): (Vec<_>, Vec<_>) = (column(|lease| lease.now), column(|lease| lease.expires_at));
+    let ids: Vec<Uuid> = leases.iter().map(|(lease, _)| lease.id).collect();
+    let resources: Vec<String> = leases
+        .iter()
+        .map(|(lease, _)| lease.resource.name().to_owned())
+        .collect();
+    let amounts: Vec<i64> = leases.iter().map(|(lease, _)| lease.amount).collect();
+    let requests: Vec<Option<Uuid>> = leases.iter().map(|(_, request)| *request).collect();
+    let written = sqlx::query!(
+        "insert into quota.reservations (client_id, id, resource, amount, created_at, expires_at, request_id)
+        select c.client_id, l.* from tenant.clients c,
+            unnest($2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::uuid[]) as l
+        where c.client_id = $1",
+        client,
+        &ids,
+        &resources,
+        &amounts,
+        &created,
+        &expires,
+        &requests as &[Option<Uuid>]
+    )
+    .execute(tx.conn())
+    .await
+    .on_constraint(|constraint| {
+        constraint
+            .starts_with("reservations_request_key")
+            .then(|| Fault::already_exists("reservation"))
+    })?;
+    if written.rows_affected() != leases.len() as u64 {
+        return Err(Fault::unavailable("the tenant is not there; try again"));
+    }
+    Ok(())
+}
+
+struct Locked {
+    resource: String,
+    cap: i64,
+    cap_until: Option<DateTime<Utc>>,
+    used: i64,
+    reserved: i64,
+    now: DateTime<Utc>,
+}
+
+async fn lock(tx: &mut TenantTx, resources: &[String]) -> Result<Vec<Locked>, Fault> {
+    let client = tx.client_id();
+    sqlx::query!(
+        "select resource, set_config('synchronous_commit', 'off', true) from quota.usage
+        where client_id = $1 and resource = any($2) order by resource for no key update",
+        client,
+        resources
+    )
+    .fetch_all(tx.conn())
+    .await
+    .db()?;
+    // A new statement, so that it sees what the lock waited for.
+    read(tx, resources).await
+}
+
+async fn read(tx: &mut TenantTx, resources: &[String]) -> Result<Vec<Locked>, Fault> {
+    let client = tx.client_id();
+    let rows = sqlx::query_as!(
+        Locked,
+        r#"select resource, cap, cap_until, used, reserved, clock_timestamp() as "now!"
+        from quota.usage where client_id = $1 and resource = any($2)"#,
+        client,
+        resources
+    );
+    rows.fetch_all(tx.conn()).await.db()
+}
+
+/// The leases that the wish got the first time, when the answer was lost on its way.
+///
+/// # Errors
+/// `CONFLICT` when they have ended, or the request id was used for another wish.
+pub(crate) async fn find(tx: &mut TenantTx, wish: &Wish) -> Result<Vec<Reservation>, Fault> {
+    let client = tx.client_id();
+    let rows = sqlx::query!(
+        r#"select id, resource, amount, expires_at, clock_timestamp() as "now!"
+        from quota.reservations where client_id = $1 and request_id = $2 order by resource"#,
+        client,
+        wish.request_id
+    );
+    let rows = rows.fetch_all(tx.conn()).await.db()?;
+    let leases = rows.into_iter().map(|row| Reservation {
+        id: row.id,
+        resource: Resource::from_name(&row.resource).unwrap_or_default(),
+        amount: row.amount,
+        expires_at: row.expires_at,
+        now: row.now,
+    });
+    let leases: Vec<_> = leases.collect();
+    let same = leases
+        .iter()
+        .map(|lease| lease.resource)
+        .eq(wish.items.iter().map(|item| item.resource));
+    // Settled between the two transactions, or used before with other items: the wish itself was not granted.
+    if same {
+        Ok(leases)
+    } else {
+        Err(Fault::new(
+            ErrorReason::Conflict,
+            "this request_id was used for another wish",
+        ))
+    }
+}

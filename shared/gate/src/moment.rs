@@ -1,0 +1,199 @@
+//! Answers of an authority, believed for a moment: one call asks for all that wait, and an old answer is better than none
+//! for a while. Where the authority tells what has changed, an answer is believed for as long as it does.
+use std::hash::Hash;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::Counter;
+use onekeel_api::{ErrorReason, Fault};
+use quick_cache::sync::Cache;
+
+use crate::news::{Edition, News};
+
+/// A change is effective in every replica within this time and one call; promised are 2 s.
+const FRESH: Duration = Duration::from_secs(1);
+/// While the authority cannot be asked, what was known within this time goes on.
+const KNOWN: Duration = Duration::from_secs(300);
+
+/// A counter that is made when it is first counted with, after the recorder, and held, since every call counts with it.
+pub type HeldCounter = &'static LazyLock<Counter>;
+
+/// What was asked lately, by `K`.
+pub struct Moment<K, V> {
+    slots: Cache<K, Arc<Slot<V>>>,
+    news: News,
+    hits: HeldCounter,
+    misses: HeldCounter,
+}
+
+struct Slot<V> {
+    state: Mutex<State<V>>,
+    flight: tokio::sync::Mutex<()>,
+}
+
+struct State<V> {
+    known: Option<Known<V>>,
+    /// How often it was forgotten.
+    forgotten: u64,
+    /// The last change that was told.
+    change: i64,
+}
+
+struct Known<V> {
+    value: V,
+    asked: Instant,
+    /// That of the news when it was asked.
+    edition: Edition,
+}
+
+impl<V> Default for Slot<V> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                known: None,
+                forgotten: 0,
+                change: 0,
+            }),
+            flight: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+impl<V: Clone> Slot<V> {
+    fn state(&self) -> MutexGuard<'_, State<V>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value, if the news or its age say that it is true.
+    fn believed(&self, news: &News) -> Option<V> {
+        let state = self.state();
+        let known = state.known.as_ref();
+        let true_still = |known: &&Known<V>| news.covers(known.edition) || known.asked.elapsed() < FRESH;
+        known.filter(true_still).map(|known| known.value.clone())
+    }
+
+    fn known_of_late(&self) -> Option<V> {
+        let state = self.state();
+        let known = state.known.as_ref().filter(|known| known.asked.elapsed() < KNOWN);
+        known.map(|known| known.value.clone())
+    }
+
+    /// Keeps an answer, unless its key changed while it was asked for.
+    fn keep(&self, known: Known<V>, forgotten: u64) {
+        let mut state = self.state();
+        if state.forgotten == forgotten {
+            state.known = Some(known);
+        }
+    }
+
+    fn forget(&self) {
+        let mut state = self.state();
+        state.known = None;
+        state.forgotten += 1;
+    }
+
+    /// It has changed; a change that was told before changes nothing.
+    fn hear(&self, change: i64) {
+        let before = std::mem::replace(&mut self.state().change, change);
+        if change != before {
+            self.forget();
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
+    /// Remembers `most` answers at most, and counts who found one.
+    pub fn new(most: usize, hits: HeldCounter, misses: HeldCounter) -> Self {
+        Self {
+            slots: Cache::new(most),
+            news: News::default(),
+            hits,
+            misses,
+        }
+    }
+
+    /// The answer for `key`: covered by what was told of changes, or a second old at most; older only while `ask` fails. What
+    /// is not found is forgotten.
+    pub async fn get(&self, key: &K, ask: impl Future<Output = Result<V, Fault>>) -> Result<V, Fault> {
+        let slot = self.slots.get_or_insert_with(key, || Ok::<_, Fault>(Arc::default()))?;
+        if let Some(value) = slot.believed(&self.news) {
+            self.hits.increment(1);
+            return Ok(value);
+        }
+        let _flight = slot.flight.lock().await;
+        if let Some(value) = slot.believed(&self.news) {
+            self.hits.increment(1);
+            return Ok(value);
+        }
+        self.misses.increment(1);
+        // All before the question: whatever is told from here on concerns the answer.
+        let (edition, forgotten, asked) = (self.news.edition(), slot.state().forgotten, Instant::now());
+        match ask.await {
+            Ok(value) => {
+                let known = Known {
+                    value: value.clone(),
+                    asked,
+                    edition,
+                };
+                slot.keep(known, forgotten);
+                Ok(value)
+            }
+            Err(fault) if fault.reason() == ErrorReason::NotFound => {
+                self.slots.remove(key);
+                Err(fault)
+            }
+            Err(fault) => {
+                metrics::counter!("onekeel_tenant_context_failures_total").increment(1);
+                slot.known_of_late().ok_or(fault)
+            }
+        }
+    }
+
+    /// The answer for `key`, where it is known and true.
+    pub fn known(&self, key: &K) -> Option<V> {
+        let known = self.slots.get(key)?.believed(&self.news);
+        known.inspect(|_| self.hits.increment(1))
+    }
+
+    /// Forgets the answer for `key`, and one that is on its way.
+    pub fn forget(&self, key: &K) {
+        if let Some(slot) = self.slots.get(key) {
+            slot.forget();
+        }
+    }
+
+    /// Asks once for all that is remembered what has changed; `ask` gets the cursor of the answer before, or 0.
+    ///
+    /// # Errors
+    /// Those of `ask`. What was told before counts for another second and a half at most.
+    pub async fn hear(&self, ask: impl AsyncFnOnce(i64) -> Result<Heard<K>, Fault>) -> Result<(), Fault> {
+        let (cursor, asked) = (self.news.cursor(), Instant::now());
+        let heard = ask(cursor).await?;
+        if cursor == 0 || !heard.complete {
+            // What was asked for before this answer is covered by none.
+            self.news.begin(heard.next, asked);
+            return Ok(());
+        }
+        for (key, change) in &heard.changes {
+            if let Some(slot) = self.slots.get(key) {
+                slot.hear(*change);
+            }
+        }
+        self.news.go_on(heard.next, asked);
+        Ok(())
+    }
+}
+
+/// What the authority tells of changes.
+pub struct Heard<K> {
+    /// What has changed, each with a number that grows with its changes.
+    pub changes: Vec<(K, i64)>,
+    /// Where to go on.
+    pub next: i64,
+    /// Whether nothing is left out.
+    pub complete: bool,
+}
+
+#[cfg(test)]
+#[path = "moment_tests.rs"]
+mod tests;

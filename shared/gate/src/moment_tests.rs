@@ -1,0 +1,111 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+static NONE: LazyLock<Counter> = LazyLock::new(Counter::noop);
+
+fn moment() -> Moment<u8, usize> {
+    Moment::new(10, &NONE, &NONE)
+}
+
+/// What is asked for so is a new number each time.
+async fn counted(asked: &AtomicUsize) -> Result<usize, Fault> {
+    tokio::task::yield_now().await;
+    Ok(asked.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn hear(moment: &Moment<u8, usize>, changes: &[(u8, i64)], complete: bool) {
+    let heard = Heard {
+        changes: changes.to_vec(),
+        next: 7,
+        complete,
+    };
+    moment.hear(async |_cursor| Ok(heard)).await.expect("heard");
+}
+
+/// As if more than [`FRESH`] had passed for what is known.
+fn age(moment: &Moment<u8, usize>) {
+    let slot = moment.slots.get(&1).expect("a slot");
+    let mut state = slot.state();
+    let known = state.known.as_mut().expect("known");
+    known.asked = known.asked.checked_sub(FRESH).expect("the machine is up for longer");
+}
+
+#[tokio::test]
+async fn one_asks_for_all_that_wait() {
+    let (moment, asked) = (moment(), AtomicUsize::new(0));
+    let all = futures_util::future::join_all((0..20).map(|_| moment.get(&1, counted(&asked)))).await;
+    assert!(all.into_iter().all(|answer| answer.expect("an answer") == 0));
+    assert_eq!(moment.get(&2, counted(&asked)).await.expect("another key"), 1);
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn without_an_answer_nothing_is_made_up() {
+    let (moment, gone) = (moment(), async || Err(Fault::unavailable("gone")));
+    assert_eq!(
+        moment.get(&1, gone()).await.expect_err("unknown").reason(),
+        ErrorReason::Unavailable
+    );
+    assert_eq!(moment.get(&1, async { Ok(7) }).await.expect("an answer"), 7);
+    assert_eq!(moment.get(&1, gone()).await.expect("not asked again"), 7);
+}
+
+#[tokio::test]
+async fn what_no_news_cover_ages() {
+    let (moment, asked) = (moment(), AtomicUsize::new(0));
+    moment.get(&1, counted(&asked)).await.expect("an answer");
+    // The first look says where to begin: it covers nothing that was asked for before.
+    hear(&moment, &[], true).await;
+    age(&moment);
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("asked anew"), 1);
+}
+
+#[tokio::test]
+async fn what_the_news_cover_is_true_until_they_tell_a_change_of_it() {
+    let (moment, asked) = (moment(), AtomicUsize::new(0));
+    hear(&moment, &[], true).await;
+    moment.get(&1, counted(&asked)).await.expect("an answer");
+    age(&moment);
+    hear(&moment, &[(2, 5)], true).await;
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("known"), 0);
+    hear(&moment, &[(1, 5)], true).await;
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("asked anew"), 1);
+    age(&moment);
+    hear(&moment, &[(1, 5)], true).await;
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("told before"), 1);
+    hear(&moment, &[], false).await;
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("not all was told"), 2);
+}
+
+#[tokio::test]
+async fn silence_covers_nothing() {
+    let (mut moment, asked) = (moment(), AtomicUsize::new(0));
+    moment.news = News::default().aged(2 * News::LONGEST_SILENCE);
+    hear(&moment, &[], true).await;
+    moment.get(&1, counted(&asked)).await.expect("an answer");
+    age(&moment);
+    let long_ago = Instant::now().checked_sub(News::LONGEST_SILENCE);
+    moment.news.go_on(7, long_ago.expect("the machine is up for longer"));
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("asked anew"), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_changed_on_its_way_is_not_kept() {
+    let (moment, asked) = (moment(), AtomicUsize::new(0));
+    hear(&moment, &[], true).await;
+    let changes_meanwhile = async {
+        hear(&moment, &[(1, 5)], true).await;
+        Ok(10)
+    };
+    assert_eq!(moment.get(&1, changes_meanwhile).await.expect("true when asked"), 10);
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("asked anew"), 0);
+    let all_meanwhile = async {
+        hear(&moment, &[], false).await;
+        Ok(11)
+    };
+    moment.forget(&1);
+    assert_eq!(moment.get(&1, all_meanwhile).await.expect("true when asked"), 11);
+    age(&moment);
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("covered by no news"), 1);
+}

@@ -1,0 +1,103 @@
+//! A run: the world, and how long each variant is looked at.
+use std::time::Duration;
+
+use onekeel_operator::bench::Options;
+
+use crate::jobs::Leads;
+use crate::load::Measured;
+use crate::outcome::{Goal, Outcome};
+use crate::pgbench::Script;
+use crate::progress;
+use crate::variant::{Rounds, Variant};
+use crate::world::World;
+
+/// Rounds before the first one that counts in which a call may fail.
+const COLD_ROUNDS: u32 = 2;
+
+/// A run.
+pub struct Bench {
+    /// What is measured.
+    pub world: World,
+    /// As it was asked for.
+    pub options: Options,
+}
+
+impl Bench {
+    /// Calls at once.
+    pub fn callers(&self) -> usize {
+        self.options.streams.into()
+    }
+
+    /// Length of a round.
+    pub fn seconds(&self) -> Duration {
+        Duration::from_secs_f64(self.options.seconds)
+    }
+
+    /// Rounds of the variants in turn: A B A B … What they need once they make in a round before that does not count.
+    pub async fn alternate(&self, what: &'static str, variants: &[&Variant]) -> anyhow::Result<Vec<Rounds>> {
+        let mut measured: Vec<Rounds> = variants
+            .iter()
+            .map(|variant| Rounds {
+                name: variant.name,
+                rounds: Vec::new(),
+            })
+            .collect();
+        let bar = progress::bar(what, u64::from(self.options.rounds) * variants.len() as u64);
+        for variant in variants {
+            self.warm_up(variant).await?;
+        }
+        for _ in 0..self.options.rounds {
+            for (rounds, variant) in measured.iter_mut().zip(variants) {
+                rounds.rounds.push(variant.round(self.seconds()).await?);
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(measured)
+    }
+
+    /// A round that does not count. Servers that have just started may ask a caller to try again, so it is tried again too.
+    async fn warm_up(&self, variant: &Variant) -> anyhow::Result<()> {
+        for _ in 0..COLD_ROUNDS {
+            match variant.round(self.seconds()).await {
+                Ok(_) => return Ok(()),
+                Err(error) => progress::say(&format!("  {}, still cold: {error:#}", variant.name)),
+            }
+        }
+        variant.round(self.seconds()).await.map(drop)
+    }
+
+    /// Both variants in turn, and the ratio of what they do a second.
+    pub async fn compare(
+        &self,
+        (name, what, goal): (&'static str, &'static str, Goal),
+        ours: &Variant,
+        control: &Variant,
+    ) -> anyhow::Result<(Outcome, Rounds, Rounds)> {
+        let mut measured = self.alternate(name, &[ours, control]).await?;
+        let (control, ours) = (measured.pop(), measured.pop());
+        let (ours, control) = ours.zip(control).expect("two were measured");
+        let ratios = ours.ratios(&control, Measured::rate);
+        let outcome = Outcome::new(name, what, "×", goal, ratios).with_rounds(&[&ours, &control]);
+        Ok((outcome, ours, control))
+    }
+
+    /// Callers of the product's lead server.
+    pub fn leads(&self, replica: usize) -> anyhow::Result<Leads> {
+        Leads::of(&self.world, &self.world.stack.address("lead", replica)?)
+    }
+
+    /// A script that runs by the lead server's login.
+    pub fn script(&self, name: &str, text: &str) -> anyhow::Result<Script> {
+        let url = self.world.stack.database.url_for("lead")?;
+        Script::new(&self.world.folder(), name, text, url, self.world.sizes)
+    }
+
+    /// Leads that callers created in this run, whoever asks: rows, and not answers.
+    pub async fn created_rows(&self) -> anyhow::Result<u64> {
+        let count: i64 = sqlx::query_scalar("select count(*) from lead.leads where email like 'new%'")
+            .fetch_one(&self.world.behind)
+            .await?;
+        Ok(u64::try_from(count)?)
+    }
+}

@@ -1,0 +1,221 @@
+//! What a call costs as tenants and rows grow, and beside a second lead server.
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::ensure;
+use onekeel_operator::bench::Options;
+use onekeel_operator::private::Backing;
+
+use crate::bench::Bench;
+use crate::jobs::{Create, Get, Leads, List, Touch};
+use crate::load::{Measured, drive};
+use crate::outcome::{Goal, Outcome};
+use crate::processor::Watched;
+use crate::progress;
+use crate::report::Report;
+use crate::rows::control;
+use crate::variant::Variant;
+use crate::world::{DURABLE, Sizes, World};
+
+/// What grows.
+const PARTS: [&str; 3] = ["tenants", "rows", "replicas"];
+const FEWEST_TENANTS: u32 = 10;
+const FEWEST_ROWS: u32 = 10_000;
+const MOST_ROWS: u32 = 10_000_000;
+/// Tenants while the rows grow.
+const TENANTS: u32 = 100;
+/// Rows of each of the most tenants, while the tenants grow.
+const ROWS_EACH: u32 = 60;
+const STEP: u32 = 10;
+const GOAL: Goal = Goal::AtMost(1.2, 1.05);
+
+/// Measures all parts that are wanted, and tells; returns whether nothing grew by more than its goal.
+pub async fn growth(options: Options) -> anyhow::Result<bool> {
+    for name in &options.only {
+        ensure!(
+            PARTS.contains(&name.as_str()),
+            "--only {name}: these are the parts: {}",
+            PARTS.join(", ")
+        );
+    }
+    let began = Instant::now();
+    let tenants = options.tenants.unwrap_or(10_000);
+    let rows = if options.large {
+        MOST_ROWS
+    } else {
+        options.rows.unwrap_or(1_000_000)
+    };
+    let backing = Backing::start_private_with(DURABLE).await?;
+    let most = Sizes::of(tenants, rows);
+    let mut report = Report::on(backing_version(&backing).await?, most, &options);
+    if options.wants("tenants") {
+        let rows = tenants * ROWS_EACH;
+        let sizes = steps(FEWEST_TENANTS, tenants).map(|tenants| Sizes::of(tenants, rows));
+        grow(&backing, "tenants", sizes, &options, &mut report).await?;
+    }
+    if options.wants("rows") {
+        let tenants = TENANTS.min(rows.min(FEWEST_ROWS) / ROWS_EACH).max(1);
+        let sizes = steps(FEWEST_ROWS.min(rows), rows).map(|rows| Sizes::of(tenants, rows));
+        grow(&backing, "rows", sizes, &options, &mut report).await?;
+    }
+    if options.wants("replicas") {
+        replicas(&backing, &options, &mut report).await?;
+    }
+    report.finish(&options, began.elapsed())
+}
+
+/// From the fewest to the most, ten times as many each time.
+fn steps(fewest: u32, most: u32) -> impl Iterator<Item = u32> {
+    let steps = std::iter::successors(Some(fewest), |last| last.checked_mul(STEP));
+    steps.take_while(move |step| *step < most).chain([most])
+}
+
+async fn backing_version(backing: &Backing) -> anyhow::Result<String> {
+    use sqlx::Connection;
+    let mut connection = sqlx::PgConnection::connect(&backing.database_url).await?;
+    let version = sqlx::query_scalar("select current_setting('server_version')");
+    Ok(version.fetch_one(&mut connection).await?)
+}
+
+/// A world for each size, all of them alive, and rounds that go from the smallest to the largest and around again.
+async fn grow(
+    backing: &Backing,
+    part: &'static str,
+    sizes: impl Iterator<Item = Sizes>,
+    options: &Options,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let mut worlds = Vec::new();
+    for sizes in sizes {
+        progress::say(&format!("{} tenants, {} leads", sizes.tenants, sizes.rows));
+        let world = World::start(backing, sizes, 1).await?;
+        worlds.push(Bench {
+            world,
+            options: options.clone(),
+        });
+    }
+    if let Some(first) = worlds.first_mut() {
+        report.add(control(first).await?);
+    }
+    for call in ["GetLead", "ListLeads", "CreateLead"] {
+        if call == "CreateLead" {
+            for bench in &worlds {
+                Touch::all(&bench.leads(0)?, &Arc::default(), bench.callers()).await?;
+            }
+        }
+        let variants: anyhow::Result<Vec<Variant>> = worlds.iter_mut().map(|bench| variant(bench, call)).collect();
+        let variants = variants?;
+        let Some(first) = worlds.first() else { continue };
+        let measured = first.alternate(call, &variants.iter().collect::<Vec<_>>()).await?;
+        let Some((smallest, larger)) = measured.split_first() else {
+            continue;
+        };
+        for (rounds, bench) in larger.iter().zip(&worlds[1..]) {
+            let ratios = rounds.ratios(smallest, Measured::all_micros);
+            let (from, to) = (first.world.sizes, bench.world.sizes);
+            let what = match part {
+                "tenants" => format!("{call}: processor time at {} tenants / at {}", to.tenants, from.tenants),
+                _ => format!("{call}: processor time at {} leads / at {}", to.rows, from.rows),
+            };
+            report.add(vec![
+                Outcome::new(part, what, "×", GOAL, ratios).with_rounds(&[rounds, smallest]),
+            ]);
+        }
+    }
+    for bench in worlds {
+        bench.world.stop().await?;
+    }
+    Ok(())
+}
+
+fn variant(bench: &mut Bench, call: &'static str) -> anyhow::Result<Variant> {
+    let watched = bench.world.watched("lead", 0)?;
+    let (leads, callers) = (bench.leads(0)?, bench.callers());
+    Ok(match call {
+        "GetLead" => Variant::calls(call, get(leads), callers, &watched),
+        "ListLeads" => Variant::calls(call, List { leads }, callers, &watched),
+        _ => Variant::calls(call, create(leads), callers, &watched),
+    })
+}
+
+fn get(leads: Leads) -> Get {
+    Get {
+        leads,
+        stored: true,
+        among: u32::MAX,
+    }
+}
+
+fn create(leads: Leads) -> Create {
+    Create {
+        leads,
+        created: Arc::default(),
+    }
+}
+
+/// Two lead servers on one PostgreSQL: what a call costs when both work, to what it costs when one does.
+async fn replicas(backing: &Backing, options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    let rows = options.rows.unwrap_or(1_000_000).min(1_000_000);
+    let tenants = options.tenants.unwrap_or(1_000).min(rows / ROWS_EACH).max(1);
+    let world = World::start(backing, Sizes::of(tenants, rows), 2).await?;
+    let mut bench = Bench {
+        world,
+        options: options.clone(),
+    };
+    report.add(control(&mut bench).await?);
+    let mut watched = bench.world.watched("lead", 0)?;
+    watched.peers.extend(bench.world.watched("lead", 1)?.server);
+    let callers = (bench.callers() / 2).max(1);
+    for call in ["GetLead", "CreateLead"] {
+        let (one, both) = if call == "GetLead" {
+            let jobs = [Arc::new(get(bench.leads(0)?)), Arc::new(get(bench.leads(1)?))];
+            (alone(&jobs[0], callers, &watched), together(jobs, callers, &watched))
+        } else {
+            let jobs = [Arc::new(create(bench.leads(0)?)), Arc::new(create(bench.leads(1)?))];
+            (alone(&jobs[0], callers, &watched), together(jobs, callers, &watched))
+        };
+        let measured = bench.alternate(call, &[&both, &one]).await?;
+        let [both, one] = &measured[..] else { continue };
+        let micros = both.ratios(one, Measured::all_micros);
+        let what = format!("{call}: processor time with two lead servers / with one");
+        report.add(vec![
+            Outcome::new("replicas", what, "×", GOAL, micros).with_rounds(&[both, one]),
+            Outcome::new(
+                "replicas",
+                format!("{call}: calls a second of both / of one"),
+                "×",
+                Goal::None,
+                both.ratios(one, Measured::rate),
+            ),
+        ]);
+    }
+    bench.world.stop().await
+}
+
+fn alone<J: crate::load::Job>(job: &Arc<J>, callers: usize, watched: &Watched) -> Variant {
+    let (job, watched) = (job.clone(), watched.clone());
+    Variant::new("one server", move |seconds| {
+        let (job, watched) = (job.clone(), watched.clone());
+        Box::pin(async move { drive(&job, callers, seconds, &watched).await })
+    })
+}
+
+fn together<J: crate::load::Job>(jobs: [Arc<J>; 2], callers: usize, watched: &Watched) -> Variant {
+    let watched = watched.clone();
+    Variant::new("two servers", move |seconds| {
+        let (jobs, watched) = (jobs.clone(), watched.clone());
+        Box::pin(async move {
+            let nobody = Watched::default();
+            let [one, other] = &jobs;
+            let (one, other) = tokio::join!(
+                drive(one, callers, seconds, &watched),
+                drive(other, callers, seconds, &nobody)
+            );
+            let (one, other) = (one?, other?);
+            Ok(Measured {
+                units: one.units + other.units,
+                ..one
+            })
+        })
+    })
+}

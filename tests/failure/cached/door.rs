@@ -1,0 +1,230 @@
+//! The cache itself, with two doors as two replicas have them.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::ensure;
+use onekeel_api::lead::Lead;
+use onekeel_api::{ClientId, Fault};
+use onekeel_store::{CacheConfig, Held, Kind, Store, StoreConfig, TenantTx};
+use onekeel_tenancy::Tenant;
+use onekeel_tests::World;
+use tokio::sync::{Notify, Semaphore};
+
+const KIND: Kind<Lead> = Kind::new("test", |lead| lead.etag.parse().unwrap_or_default());
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+async fn door(world: &World, policy: &str) -> anyhow::Result<Store> {
+    let config = StoreConfig {
+        url: world.stack.database.url_for("lead")?,
+        max_connections: 2,
+        application: "cache".to_owned(),
+        cache: Some(CacheConfig {
+            url: world.backing.redis_url.clone(),
+            near_bytes: 1 << 20,
+            policy: policy.parse().map_err(anyhow::Error::msg)?,
+        }),
+    };
+    let door = Store::connect(config).await?;
+    let (tenant, lead) = (stranger(), version(1));
+    let connected = async {
+        // It listens when something stays near.
+        while door.cache().near_bytes() == 0 {
+            door.cache().set(&tenant, &KIND, "connected", &lead, LONGEST_WAIT).await;
+            door.cache().get(&tenant, &KIND, "connected").await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONGEST_WAIT, connected).await?;
+    Ok(door)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the cache is tested below the verifier")]
+fn stranger() -> Tenant {
+    Tenant::for_background(ClientId::new_v7(), "test")
+}
+
+fn version(number: u64) -> Lead {
+    Lead {
+        first_name: format!("version {number}"),
+        etag: number.to_string(),
+        ..Lead::default()
+    }
+}
+
+/// Commits a transaction that says it has written `lead`, or deleted what was there.
+async fn commit(store: &Store, tenant: &Tenant, key: &str, number: u64, lead: Option<Lead>) -> Result<(), Fault> {
+    let write = async |tx: &mut TenantTx| {
+        tx.changed(&KIND, key, number, lead.as_ref());
+        Ok(())
+    };
+    store.run(tenant, "write", write).await
+}
+
+async fn read(store: &Store, tenant: &Tenant, key: &str, found: Option<Lead>) -> Result<Option<Lead>, Fault> {
+    store.cache().read(tenant, &KIND, key, async || Ok(found)).await
+}
+
+/// Reads as a replica does that is slow between its look at the database and its word to the cache: `meanwhile` happens.
+async fn read_slowly<T>(
+    store: &Store,
+    tenant: &Tenant,
+    found: Option<Lead>,
+    meanwhile: impl Future<Output = T>,
+) -> anyhow::Result<T> {
+    let (looked, go_on) = (Notify::new(), Notify::new());
+    let slow = store.cache().read(tenant, &KIND, "a", async || {
+        looked.notify_one();
+        go_on.notified().await;
+        Ok(found)
+    });
+    let other = async {
+        looked.notified().await;
+        let done = meanwhile.await;
+        go_on.notify_one();
+        done
+    };
+    let (slow, done) = tokio::join!(slow, other);
+    slow?;
+    Ok(done)
+}
+
+pub async fn a_slow_reader_never_puts_an_old_value_back(world: Arc<World>) -> anyhow::Result<()> {
+    let (ours, theirs) = (door(&world, "*=100x30").await?, door(&world, "*=100x30").await?);
+    // A new value, and none, over one that others had read, and over one that nobody had.
+    for (known, newer) in [
+        (true, Some(version(2))),
+        (true, None),
+        (false, Some(version(2))),
+        (false, None),
+    ] {
+        let tenant = stranger();
+        if known {
+            read(&ours, &tenant, "a", Some(version(1))).await?;
+            ensure!(
+                theirs.cache().get(&tenant, &KIND, "a").await == Held::Value(version(1)),
+                "it was not kept"
+            );
+            theirs.cache().invalidate(&tenant, "test:*").await?;
+        }
+        let write = commit(&theirs, &tenant, "a", 2, newer.clone());
+        Box::pin(read_slowly(&ours, &tenant, Some(version(1)), write)).await??;
+        for door in [&ours, &theirs] {
+            let held = door.cache().get(&tenant, &KIND, "a").await;
+            ensure!(
+                held != Held::Value(version(1)),
+                "the old value is back over {newer:?} (known before: {known})"
+            );
+            ensure!(
+                read(door, &tenant, "a", newer.clone()).await? == newer,
+                "not what was written"
+            );
+        }
+    }
+    Ok(())
+}
+
+pub async fn what_is_invalidated_stays_away(world: Arc<World>) -> anyhow::Result<()> {
+    let (ours, theirs) = (door(&world, "*=100x30").await?, door(&world, "*=100x30").await?);
+    let (tenant, other) = (stranger(), stranger());
+    for tenant in [&tenant, &other] {
+        for key in ["a", "ab", "b"] {
+            read(&ours, tenant, key, Some(version(1))).await?;
+        }
+    }
+    ensure!(
+        theirs.cache().invalidate(&tenant, "test:a*").await? == 2,
+        "not two entries"
+    );
+    ensure!(
+        theirs.cache().get(&tenant, &KIND, "b").await == Held::Value(version(1)),
+        "more than the pattern says"
+    );
+    for all in [false, true] {
+        let drop_it = async {
+            if all {
+                theirs.cache().invalidate_all(&tenant).await
+            } else {
+                theirs.cache().invalidate(&tenant, "*").await.map(drop)
+            }
+        };
+        Box::pin(read_slowly(&ours, &tenant, Some(version(1)), drop_it)).await??;
+        for door in [&ours, &theirs] {
+            for key in ["a", "b"] {
+                let gone = async {
+                    while door.cache().get(&tenant, &KIND, key).await != Held::Nothing {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                // What is near goes when Redis has told.
+                tokio::time::timeout(Duration::from_secs(1), gone).await?;
+            }
+        }
+        ensure!(
+            read(&ours, &tenant, "b", Some(version(1))).await?.is_some(),
+            "it is read again"
+        );
+    }
+    ensure!(
+        theirs.cache().get(&other, &KIND, "a").await == Held::Value(version(1)),
+        "another tenant's entry went"
+    );
+    Ok(())
+}
+
+pub async fn a_tenant_keeps_no_more_than_its_share(world: Arc<World>) -> anyhow::Result<()> {
+    let door = door(&world, "*=10x30").await?;
+    let (full, other) = (stranger(), stranger());
+    let mut kept = 0;
+    for number in 0..30 {
+        kept += usize::from(
+            door.cache()
+                .set(&full, &KIND, &number.to_string(), &version(1), LONGEST_WAIT)
+                .await,
+        );
+    }
+    ensure!(kept == 10, "{kept} entries were kept");
+    ensure!(
+        door.cache().set(&other, &KIND, "a", &version(1), LONGEST_WAIT).await,
+        "another tenant has no room"
+    );
+    // Whatever its version, what is there is not kept as if it were not.
+    ensure!(
+        read(&door, &other, "b", Some(version(0))).await? == read(&door, &other, "b", None).await?,
+        "a value without a version was kept as none"
+    );
+    ensure!(
+        read(&door, &full, "29", Some(version(3))).await? == Some(version(3)),
+        "reading goes on"
+    );
+    Ok(())
+}
+
+pub async fn many_who_ask_at_once_read_once(world: Arc<World>) -> anyhow::Result<()> {
+    let (door, tenant) = (door(&world, "*=100x30").await?, stranger());
+    let (reads, go_on) = (AtomicUsize::new(0), Semaphore::new(0));
+    let all = (0..64).map(|_| {
+        door.cache().read(&tenant, &KIND, "a", async || {
+            reads.fetch_add(1, Ordering::SeqCst);
+            let _open = go_on.acquire().await;
+            Ok(Some(version(1)))
+        })
+    });
+    let all = futures_util::future::join_all(all);
+    let release = async {
+        while reads.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        go_on.add_permits(64);
+    };
+    let (found, ()) = tokio::time::timeout(LONGEST_WAIT, async { tokio::join!(all, release) }).await?;
+    ensure!(
+        found
+            .into_iter()
+            .all(|found| found.is_ok_and(|lead| lead == Some(version(1)))),
+        "not all have it"
+    );
+    // Who saw nothing a moment before the value came, and asks a moment after, reads once more.
+    ensure!(reads.load(Ordering::SeqCst) <= 4, "{reads:?} reads");
+    Ok(())
+}

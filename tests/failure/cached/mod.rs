@@ -1,0 +1,3 @@
+//! What is read through the cache is what was committed.
+pub mod door;
+pub mod servers;
