@@ -10,6 +10,7 @@ mod flow;
 mod gone;
 mod hammer;
 mod holder;
+mod kept;
 mod killed;
 mod lanes;
 mod load;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         caps::an_override_that_ends_while_a_grant_waits_counts_no_more;
         caps::a_downgrade_put_back_over_an_upgrade_restores_nothing_old;
         changes::a_change_that_overlaps_another_is_told_when_it_is_committed;
+        kept::a_server_that_never_asked_knows_what_others_were_told;
         protocol::any_sequence_of_lease_steps_keeps_the_accounts;
         same_row::deletions_and_returns_of_one_lead_count_once;
         same_row::a_lead_that_is_deleted_while_it_returns_is_counted_as_it_ends;

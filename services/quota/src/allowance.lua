@@ -1,15 +1,17 @@
 -- Grants requests of a sliding minute: an exact log of grants, so that no window ever holds more than the limit.
--- KEYS: 1 the log, a list of "<microseconds>:<requests>", oldest first; 2 the sum of the log; 3 what this Redis knows of
+-- KEYS: 1 the log, a list of "<microseconds>:<requests>:<longer>", oldest first, each of which counts by as much longer; 2 the sum of the log; 3 what this Redis knows of
 --   itself, a hash: `run` its process, `began` since when it has forgotten nothing, `offset` what its clock was set by.
 -- ARGV: 1 limit, 2 most wanted, 3 fewest of use, 4 window in microseconds (a minute, a slice's life, and a slack),
 --   5 requests let in uncounted, to be counted from now on, 6 whether the policy is closed (1 or 0),
---   7 what the time is at the least by the caller's reckoning (0 when it does not know), 8 how much later it may be.
+--   7 what the time is at the least by the caller's reckoning (0 when it does not know), 8 how much later it may be,
+--   9 by how much longer a slice may live that is granted far from the limit.
 -- Answer: granted, left, microseconds until the fewest may be free (0 when something was granted), the time, by how much
---   the clock turned out to be set, whether nothing is granted because grants may be forgotten (1 or 0).
+--   the clock turned out to be set, whether nothing is granted because grants may be forgotten (1 or 0), by how much longer
+--   what is granted may live.
 -- One script, so that two replicas can never grant the same request.
 local limit, want, least, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local spent, closed = tonumber(ARGV[5]), ARGV[6] == '1'
-local earliest, slack = tonumber(ARGV[7]), tonumber(ARGV[8])
+local earliest, slack, far = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 -- Redis forgets keys by the same clock that may be set: they outlive a step of two hours.
 local kept = 2 * 3600 * 1000
 
@@ -35,8 +37,8 @@ if not began or began > now or run ~= known[2] or math.abs(stepped) > kept * 100
 end
 
 local function parse(entry)
-    local at, requests = string.match(entry, '^(%d+):(%d+)$')
-    return tonumber(at), tonumber(requests)
+    local at, requests, longer = string.match(entry, '^(%d+):(%d+):?(%d*)$')
+    return tonumber(at), tonumber(requests), tonumber(longer) or 0
 end
 
 -- This tenant's time never runs backwards.
@@ -61,43 +63,49 @@ while true do
         sum = 0
         break
     end
-    local at, requests = parse(oldest)
-    if at > now - window then
+    local at, requests, longer = parse(oldest)
+    if at + longer > now - window then
         break
     end
     redis.call('LPOP', KEYS[1])
     sum = sum - requests
 end
 
-local function enter(requests)
-    redis.call('RPUSH', KEYS[1], string.format('%.0f:%d', now, requests))
+local function enter(requests, longer)
+    redis.call('RPUSH', KEYS[1], string.format('%.0f:%d:%.0f', now, requests, longer))
     sum = sum + requests
 end
 if spent > 0 then
-    enter(spent)
+    enter(spent, 0)
 end
 
 local room = limit - sum
-local granted, wait, uncertain = 0, 0, 0
+local granted, wait, uncertain, life = 0, 0, 0, 0
 if closed and now - began < window then
     wait = began + window - now
     uncertain = 1
 elseif room >= least then
     -- Near the limit slices shrink, so that one replica cannot sit on what another needs.
     granted = math.min(want, math.max(least, math.floor(room / 4)))
-    enter(granted)
+    -- Far from it they may last. Not where the store must know all that can still be spent.
+    if not closed and (room - granted) * 4 >= limit * 3 then
+        life = far
+    end
+    enter(granted, life)
 else
-    local free = room
+    local free, latest = room, 0
     wait = window
     for _, entry in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
-        local at, requests = parse(entry)
+        local at, requests, longer = parse(entry)
         free = free + requests
+        -- The log is forgotten from its oldest entry on.
+        latest = math.max(latest, at + longer)
         if free >= least then
-            wait = at + window - now
+            wait = latest + window - now
             break
         end
     end
 end
 redis.call('SET', KEYS[2], string.format('%.0f', sum), 'PX', kept)
 redis.call('PEXPIRE', KEYS[1], kept)
-return {granted, math.max(0, limit - sum), wait, reading, stepped, uncertain}
+return {granted, math.max(0, limit - sum), wait, reading, stepped, uncertain, life}

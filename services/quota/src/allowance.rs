@@ -16,8 +16,10 @@ use crate::rate::{self, Rate, Rates};
 use crate::reckoning::{Reckoning, SLACK};
 
 const WINDOW: Duration = Duration::from_secs(60);
-/// A slice is spent within this time, and the log counts it for as long beyond the minute.
+/// A slice is spent within this time, and the log counts it for as long beyond the minute; with three quarters of the limit
+/// left, where nobody is refused, it lives longer, since each question costs.
 const LIFE: Duration = Duration::from_secs(1);
+const FAR_LIFE: Duration = Duration::from_secs(5);
 const MOST_WANTED: i64 = 10_000;
 const MOST_SPENT_ALONE: i64 = 1_000_000_000;
 const LONGEST_COMMAND: Duration = Duration::from_millis(500);
@@ -144,6 +146,7 @@ impl Allowances {
             i64::from(rate.policy == FailurePolicy::Closed),
             earliest,
             slack,
+            micros(FAR_LIFE - LIFE),
         ];
         let asked = self.script.evalsha_with_reload(&self.redis, keys, arguments);
         let span = self.script_span();
@@ -154,7 +157,7 @@ impl Allowances {
             metrics::counter!("onekeel_allowance_store_failures_total").increment(1);
             Fault::unavailable("the request allowance cannot be counted; try again").cause(error)
         })?;
-        let [granted, remaining, wait, time, stepped, uncertain] = answer[..] else {
+        let [granted, remaining, wait, time, stepped, uncertain, longer] = answer[..] else {
             return Err(Fault::internal("the allowance script answered with another shape"));
         };
         self.reckoning.note(time, sent);
@@ -173,9 +176,10 @@ impl Allowances {
         metrics::counter!("onekeel_allowance_grants_total", "outcome" => outcome).increment(1);
         metrics::counter!("onekeel_allowance_granted_requests_total").increment(granted.try_into().unwrap_or_default());
         let wait = Duration::from_micros(wait.try_into().unwrap_or_default());
+        let life = LIFE + Duration::from_micros(longer.try_into().unwrap_or_default());
         Ok(AcquireAllowanceResponse {
             granted,
-            life: prost_types::Duration::try_from(LIFE).ok(),
+            life: prost_types::Duration::try_from(life).ok(),
             limit: rate.limit,
             remaining,
             retry_after: (granted == 0)

@@ -82,7 +82,7 @@ impl Rates {
                 complete: changes.complete,
             })
         };
-        self.known.hear(look).await
+        self.known.hear(look).await.map(|_changed| ())
     }
 }
 

@@ -1,8 +1,10 @@
 //! What every other server must know of a tenant before it serves it.
 use std::time::Duration;
 
-use onekeel_api::Fault;
+use chrono::Utc;
 use onekeel_api::tenant::{EndedSecret, ListTenantChangesResponse, TenantChange, TenantContext};
+use onekeel_api::{Fault, timestamp};
+use onekeel_gate::KeptContexts;
 use onekeel_store::{Feed, Single, Store};
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
@@ -10,18 +12,20 @@ use uuid::Uuid;
 use crate::host::HostRules;
 use crate::tenant::state_of;
 
-/// The context of the tenant as it is.
+/// The context of the tenant as it is; kept for times in which this service cannot be asked.
 pub(crate) async fn read(store: &Store, rules: &HostRules, tenant: &Tenant) -> Result<TenantContext, Fault> {
     let find = async |single: &mut Single| find(single, rules).await;
     let row = store.one(tenant, "get_tenant_context", find).await?;
-    row.ok_or_else(Fault::not_found)
+    let context = row.ok_or_else(Fault::not_found)?;
+    KeptContexts::new(store.cache().clone()).keep(tenant, &context).await;
+    Ok(context)
 }
 
 async fn find(single: &mut Single, rules: &HostRules) -> Result<Option<TenantContext>, sqlx::Error> {
-    let client = single.client_id();
+    let (client, began) = (single.client_id(), Utc::now());
     let row = sqlx::query!(
         r#"select state as "state!", deleted as "deleted!", plan, networks as "networks!", slug as "slug!",
-            domains as "domains!", ids as "ids!", seconds as "seconds!"
+            domains as "domains!", ids as "ids!", seconds as "seconds!", (select tenant.last_change($1)) as "change!"
         from tenant.get_context($1), tenant.ended_secrets($1)"#,
         client
     );
@@ -32,6 +36,8 @@ async fn find(single: &mut Single, rules: &HostRules) -> Result<Option<TenantCon
         networks: row.networks,
         hosts: rules.host_of(&row.slug).into_iter().chain(row.domains).collect(),
         ended_secrets: row.ids.iter().zip(row.seconds).map(ended).collect(),
+        change: row.change,
+        read_time: Some(timestamp(began)),
     }))
 }
 
@@ -51,6 +57,9 @@ pub(crate) async fn changes(store: &Store, cursor: i64) -> Result<ListTenantChan
     let changes = store
         .changes(Feed::Contexts, Some(cursor).filter(|cursor| *cursor > 0))
         .await?;
+    // Before anybody is told, so that nobody who was finds an older one.
+    let kept = KeptContexts::new(store.cache().clone());
+    kept.outdate(&changes.tenants).await;
     let told = changes.tenants.iter().map(|(client, change)| TenantChange {
         client_id: client.to_string(),
         change: *change,

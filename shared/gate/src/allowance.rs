@@ -76,12 +76,25 @@ impl Allowances {
         spent
     }
 
+    /// The limits of these tenants, or of all, may have changed: their slices are not spent any more.
+    pub fn end_slices(&self, changed: Option<&[ClientId]>) {
+        match changed {
+            Some(tenants) => tenants.iter().filter_map(|tenant| self.slots.get(tenant)).for_each(end),
+            None => self.slots.iter().for_each(|(_, slot)| end(slot)),
+        }
+    }
+
     /// Notes for the answer what is known of the tenant's limit, where a call is refused before it is counted.
     pub fn announce(&self, tenant: &Tenant) {
         if let Some(slot) = self.slots.get(&tenant.id()) {
             note(&mut slot.slice(), None);
         }
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the cache gives its own handle away")]
+fn end(slot: Arc<Slot>) {
+    slot.slice().end();
 }
 
 /// Notes for the answer of the present call what is left.

@@ -19,7 +19,11 @@ pub(crate) fn policy(limit: i64) -> HeaderValue {
 /// again.
 pub(crate) fn state(left: i64, after: Duration) -> HeaderValue {
     let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
-    made(|line| write!(line, "\"{NAME}\";r={};t={seconds}", left.max(0)))
+    let mut value = made(|line| write!(line, "\"{NAME}\";r={};t={seconds}", left.max(0)));
+    // Another value in each answer: kept in the tables of both ends of a connection (HPACK), it would cost time there and
+    // push out what comes again.
+    value.set_sensitive(true);
+    value
 }
 
 /// The value itself is the one allocation.

@@ -10,6 +10,7 @@ use onekeel_tenancy::Tenant;
 
 use crate::Peers;
 use crate::ended::EndedSecrets;
+use crate::kept::KeptContexts;
 use crate::moment::{Heard, Moment};
 
 const LONGEST_CALL: Duration = Duration::from_millis(900);
@@ -20,8 +21,12 @@ static HITS: LazyLock<Counter> =
 static MISSES: LazyLock<Counter> =
     LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "miss"));
 
+static KEPT: LazyLock<Counter> =
+    LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "kept"));
+
 pub(crate) struct Contexts {
     peers: Peers,
+    kept: KeptContexts,
     known: Moment<ClientId, Arc<Known>>,
     /// In whose name it is asked what has changed.
     last_asked: Mutex<Option<Tenant>>,
@@ -65,9 +70,10 @@ impl Known {
 }
 
 impl Contexts {
-    pub fn new(peers: Peers) -> Self {
+    pub fn new(peers: Peers, kept: KeptContexts) -> Self {
         Self {
             peers,
+            kept,
             known: Moment::new(REMEMBERED_TENANTS, &HITS, &MISSES),
             last_asked: Mutex::default(),
         }
@@ -75,12 +81,21 @@ impl Contexts {
 
     /// The tenant's context, true within the last second and a half; older only while TenantService is not reachable.
     pub async fn get(&self, tenant: &Tenant) -> Result<Arc<Known>, Fault> {
-        let known = self.known.get(&tenant.id(), self.ask(tenant)).await;
-        known.map_err(|fault| match fault.reason() {
+        let fault = match self.known.get(&tenant.id(), self.ask(tenant)).await {
+            Ok(known) => return Ok(known),
+            Err(fault) => fault,
+        };
+        let kept = match fault.reason() {
             // The token is genuine, but its tenant is not (or no longer) there.
-            ErrorReason::NotFound => Fault::permission_denied(),
-            _ => Fault::unavailable("the tenant's state is not known; try again").cause(fault),
-        })
+            ErrorReason::NotFound => return Err(Fault::permission_denied()),
+            ErrorReason::Unavailable | ErrorReason::DeadlineExceeded => self.kept.find(tenant).await,
+            _ => None,
+        };
+        let Some(kept) = kept else {
+            return Err(Fault::unavailable("the tenant's state is not known; try again").cause(fault));
+        };
+        KEPT.increment(1);
+        Known::read(&kept).map(Arc::new)
     }
 
     /// The tenant's context, where nobody has to be asked for it.
@@ -96,10 +111,11 @@ impl Contexts {
         Known::read(&context).map(Arc::new)
     }
 
-    /// Asks once for all tenants that are remembered what has changed; where none is, there is nothing to ask.
-    pub async fn hear(&self) -> Result<(), Fault> {
+    /// Asks once for all tenants that are remembered what has changed; where none is, there is nothing to ask. Returns who
+    /// has, or nothing where all may have.
+    pub async fn hear(&self) -> Result<Option<Vec<ClientId>>, Fault> {
         let Some(tenant) = self.last_asked().clone() else {
-            return Ok(());
+            return Ok(Some(Vec::new()));
         };
         let ask = async |cursor| {
             let message = ListTenantChangesRequest { cursor };

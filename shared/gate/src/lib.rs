@@ -13,6 +13,7 @@ mod ended;
 mod fallback;
 mod guard;
 mod hosts;
+mod kept;
 mod lease;
 mod ledger;
 mod moment;
@@ -28,6 +29,7 @@ mod units;
 pub use admission::{Admission, AdmissionLayer};
 pub use charge::Charge;
 pub use guard::Guarded;
+pub use kept::KeptContexts;
 pub use ledger::{write_charge, write_release};
 pub use moment::{Heard, HeldCounter, Moment};
 pub use peers::{PeerChannel, Peers};
@@ -55,10 +57,10 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that asks through `peers`.
-    pub fn new(peers: Peers) -> Self {
+    /// A gate that asks through `peers`; while TenantService cannot be asked, what it said lately is in `kept`.
+    pub fn new(peers: Peers, kept: KeptContexts) -> Self {
         Self {
-            contexts: Arc::new(Contexts::new(peers.clone())),
+            contexts: Arc::new(Contexts::new(peers.clone(), kept)),
             hosts: Arc::new(Hosts::new(peers.clone())),
             allowances: Arc::new(Allowances::new(peers.clone())),
             leases: Arc::new(Leases::new(peers)),
@@ -71,6 +73,8 @@ impl Gate {
     /// # Errors
     /// When TenantService cannot be asked.
     pub async fn hear_of_changes(&self) -> Result<(), Fault> {
-        self.contexts.hear().await
+        let changed = self.contexts.hear().await?;
+        self.allowances.end_slices(changed.as_deref());
+        Ok(())
     }
 }

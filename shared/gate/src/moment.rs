@@ -12,6 +12,11 @@ use crate::news::{Edition, News};
 
 /// A change is effective in every replica within this time and one call; promised are 2 s.
 const FRESH: Duration = Duration::from_secs(1);
+/// What the news cover is asked for again after this time all the same, so that what goes on without the authority is
+/// not old.
+const RENEWED: Duration = Duration::from_secs(120);
+/// After a question in vain, those who wait for its answer do not ask one after the other.
+const PAUSE: Duration = Duration::from_millis(250);
 /// While the authority cannot be asked, what was known within this time goes on.
 const KNOWN: Duration = Duration::from_secs(300);
 
@@ -37,6 +42,8 @@ struct State<V> {
     forgotten: u64,
     /// The last change that was told.
     change: i64,
+    /// When the authority did not answer.
+    in_vain: Option<Instant>,
 }
 
 struct Known<V> {
@@ -53,6 +60,7 @@ impl<V> Default for Slot<V> {
                 known: None,
                 forgotten: 0,
                 change: 0,
+                in_vain: None,
             }),
             flight: tokio::sync::Mutex::default(),
         }
@@ -68,8 +76,15 @@ impl<V: Clone> Slot<V> {
     fn believed(&self, news: &News) -> Option<V> {
         let state = self.state();
         let known = state.known.as_ref();
-        let true_still = |known: &&Known<V>| news.covers(known.edition) || known.asked.elapsed() < FRESH;
+        let true_still = |known: &&Known<V>| {
+            let age = known.asked.elapsed();
+            age < FRESH || (age < RENEWED && news.covers(known.edition))
+        };
         known.filter(true_still).map(|known| known.value.clone())
+    }
+
+    fn asked_in_vain(&self) -> bool {
+        self.state().in_vain.is_some_and(|asked| asked.elapsed() < PAUSE)
     }
 
     fn known_of_late(&self) -> Option<V> {
@@ -125,6 +140,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
             self.hits.increment(1);
             return Ok(value);
         }
+        if slot.asked_in_vain() {
+            let away = || Fault::unavailable("it could not be asked a moment ago; try again");
+            return slot.known_of_late().ok_or_else(away);
+        }
         self.misses.increment(1);
         // All before the question: whatever is told from here on concerns the answer.
         let (edition, forgotten, asked) = (self.news.edition(), slot.state().forgotten, Instant::now());
@@ -144,6 +163,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
             }
             Err(fault) => {
                 metrics::counter!("onekeel_tenant_context_failures_total").increment(1);
+                slot.state().in_vain = Some(Instant::now());
                 slot.known_of_late().ok_or(fault)
             }
         }
@@ -162,17 +182,18 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
         }
     }
 
-    /// Asks once for all that is remembered what has changed; `ask` gets the cursor of the answer before, or 0.
+    /// Asks once for all that is remembered what has changed; `ask` gets the cursor of the answer before, or 0. Returns what
+    /// has, or nothing where all may have.
     ///
     /// # Errors
     /// Those of `ask`. What was told before counts for another second and a half at most.
-    pub async fn hear(&self, ask: impl AsyncFnOnce(i64) -> Result<Heard<K>, Fault>) -> Result<(), Fault> {
+    pub async fn hear(&self, ask: impl AsyncFnOnce(i64) -> Result<Heard<K>, Fault>) -> Result<Option<Vec<K>>, Fault> {
         let (cursor, asked) = (self.news.cursor(), Instant::now());
         let heard = ask(cursor).await?;
         if cursor == 0 || !heard.complete {
             // What was asked for before this answer is covered by none.
             self.news.begin(heard.next, asked);
-            return Ok(());
+            return Ok(None);
         }
         for (key, change) in &heard.changes {
             if let Some(slot) = self.slots.get(key) {
@@ -180,7 +201,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
             }
         }
         self.news.go_on(heard.next, asked);
-        Ok(())
+        Ok(Some(heard.changes.into_iter().map(|(key, _)| key).collect()))
     }
 }
 

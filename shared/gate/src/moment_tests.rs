@@ -25,10 +25,17 @@ async fn hear(moment: &Moment<u8, usize>, changes: &[(u8, i64)], complete: bool)
 
 /// As if more than [`FRESH`] had passed for what is known.
 fn age(moment: &Moment<u8, usize>) {
+    age_by(moment, FRESH);
+}
+
+fn age_by(moment: &Moment<u8, usize>, time: Duration) {
+    let earlier = |at: Instant| at.checked_sub(time).expect("the machine is up for longer");
     let slot = moment.slots.get(&1).expect("a slot");
     let mut state = slot.state();
-    let known = state.known.as_mut().expect("known");
-    known.asked = known.asked.checked_sub(FRESH).expect("the machine is up for longer");
+    state.in_vain = state.in_vain.map(earlier);
+    if let Some(known) = &mut state.known {
+        known.asked = earlier(known.asked);
+    }
 }
 
 #[tokio::test]
@@ -47,8 +54,28 @@ async fn without_an_answer_nothing_is_made_up() {
         moment.get(&1, gone()).await.expect_err("unknown").reason(),
         ErrorReason::Unavailable
     );
-    assert_eq!(moment.get(&1, async { Ok(7) }).await.expect("an answer"), 7);
+    let answer = async || Ok(7);
+    let asked = moment.get(&1, answer()).await;
+    assert_eq!(
+        asked.expect_err("asked in vain a moment ago").reason(),
+        ErrorReason::Unavailable
+    );
+    age_by(&moment, PAUSE);
+    assert_eq!(moment.get(&1, answer()).await.expect("an answer"), 7);
     assert_eq!(moment.get(&1, gone()).await.expect("not asked again"), 7);
+    age(&moment);
+    assert_eq!(moment.get(&1, gone()).await.expect("known of late"), 7);
+    age_by(&moment, KNOWN);
+    moment.get(&1, gone()).await.expect_err("known too long ago");
+}
+
+#[tokio::test]
+async fn what_the_news_cover_is_asked_for_again_in_time() {
+    let (moment, asked) = (moment(), AtomicUsize::new(0));
+    hear(&moment, &[], true).await;
+    moment.get(&1, counted(&asked)).await.expect("an answer");
+    age_by(&moment, RENEWED);
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("asked anew"), 1);
 }
 
 #[tokio::test]

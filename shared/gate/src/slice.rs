@@ -9,11 +9,13 @@ use onekeel_api::{ErrorReason, Fault};
 use crate::announce;
 use crate::fallback::{ASK_AGAIN, Fallback};
 
-const LONGEST_LIFE: Duration = Duration::from_secs(1);
+const LIFE: Duration = Duration::from_secs(1);
+const LONGEST_LIFE: Duration = Duration::from_secs(5);
 /// A slice is as large as the demand of this time: near the limit short, since what is left of a slice is lost with it;
-/// far from it nearly as long as it lives, since there is enough and each question costs.
-const AHEAD: Duration = Duration::from_millis(250);
-const FAR_AHEAD: Duration = Duration::from_millis(900);
+/// far from it nearly as long as it lives, since there is enough and each question costs. And at most as many times as large
+/// as the one before.
+const AHEAD: (Duration, i64) = (Duration::from_millis(250), 2);
+const FAR_AHEAD: (Duration, i64) = (Duration::from_millis(4500), 4);
 /// Demand is not judged by less than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
@@ -24,8 +26,10 @@ const MOST_WANTED: i64 = 10_000;
 pub(crate) struct Slice {
     left: i64,
     until: Option<Instant>,
-    /// When the present slice came, how large it was and what is spent of it: the size of the next follows from them.
+    /// When the present slice came, how long it lives, how large it was and what is spent of it: the size of the next follows
+    /// from them.
     granted_at: Option<Instant>,
+    life: Option<Duration>,
     granted: i64,
     spent: i64,
     /// When the authority was last asked without an answer.
@@ -39,6 +43,7 @@ struct Told {
     limit: i64,
     policy: HeaderValue,
     remaining: i64,
+    life: Duration,
     /// When it was asked.
     asked: Instant,
 }
@@ -73,7 +78,7 @@ impl Slice {
             (true, living) => Some(living),
             (false, living) => Some(told.remaining + living),
         };
-        let forgotten = (WINDOW + LONGEST_LIFE).saturating_sub(told.asked.elapsed());
+        let forgotten = (WINDOW + told.life).saturating_sub(told.asked.elapsed());
         let after = retry.unwrap_or(if alone { WINDOW } else { forgotten });
         Some(RateLimit {
             policy: told.policy.clone(),
@@ -81,20 +86,29 @@ impl Slice {
         })
     }
 
-    /// What the demand of late spends in the time ahead, at most twice the last slice, so that a single burst does not make
-    /// a large one.
+    /// What the demand of late spends in the time ahead, at most a few times the last slice, so that a single burst does not
+    /// make a large one.
     pub fn next_want(&self, cost: i64) -> i64 {
+        let life = self.life.unwrap_or(LIFE);
         let elapsed = self
             .granted_at
-            .map_or(LONGEST_LIFE, |at| at.elapsed().clamp(SHORTEST_LOOK, LONGEST_LIFE));
-        let far = |told: &Told| told.remaining / 3 >= told.limit / 4;
-        let ahead = if self.told.as_ref().is_some_and(far) {
+            .map_or(life, |at| at.elapsed().clamp(SHORTEST_LOOK, life));
+        let want = |(ahead, times)| {
+            let demand = self.spent * micros(ahead) / micros(elapsed);
+            demand.min(self.granted * times).max(cost).min(MOST_WANTED)
+        };
+        // As the authority sees it: with three quarters of the limit left after the grant.
+        let far = |told: &Told| (told.remaining - want(FAR_AHEAD)).saturating_mul(4) >= told.limit.saturating_mul(3);
+        want(if self.told.as_ref().is_some_and(far) {
             FAR_AHEAD
         } else {
             AHEAD
-        };
-        let demand = self.spent * micros(ahead) / micros(elapsed);
-        demand.min(self.granted * 2).max(cost).min(MOST_WANTED)
+        })
+    }
+
+    /// The limit may be another one: what is left of the slice is not spent.
+    pub fn end(&mut self) {
+        self.until = None;
     }
 
     /// What was spent without the authority and must be told to it.
@@ -120,6 +134,7 @@ impl Slice {
         });
         self.left = living + answer.granted;
         (self.granted_at, self.granted, self.spent) = (Some(Instant::now()), answer.granted, 0);
+        self.life = Some(life.max(LIFE));
         self.in_vain = None;
         self.fallback.learn(answer, told);
         let known = self.told.take().filter(|known| known.limit == answer.limit);
@@ -127,6 +142,7 @@ impl Slice {
             limit: answer.limit,
             policy: known.map_or_else(|| announce::policy(answer.limit), |known| known.policy),
             remaining: answer.remaining,
+            life,
             asked,
         });
         if self.spend(cost) {
@@ -189,7 +205,7 @@ mod tests {
     fn slice(granted: i64, limit: i64, fallback_per_minute: i64) -> AcquireAllowanceResponse {
         AcquireAllowanceResponse {
             granted,
-            life: prost_types::Duration::try_from(LONGEST_LIFE).ok(),
+            life: prost_types::Duration::try_from(LIFE).ok(),
             limit,
             remaining: 0,
             retry_after: None,
@@ -208,7 +224,7 @@ mod tests {
             .expect("one of three");
         assert!(state.spend(2) && !state.spend(1), "three in all");
         let late = Instant::now()
-            .checked_sub(LONGEST_LIFE)
+            .checked_sub(LIFE)
             .expect("a clock that runs for a second");
         state
             .refill(&slice(3, 100, 100), late, 0, 1)
@@ -225,25 +241,40 @@ mod tests {
             .refill(&slice(8, 100, 100), Instant::now(), 0, 8)
             .expect("granted");
         assert_eq!(state.next_want(1), 16, "used up at once");
-        state.granted_at = Instant::now().checked_sub(LONGEST_LIFE);
+        state.granted_at = Instant::now().checked_sub(LIFE);
         assert_eq!(state.next_want(1), 2, "eight in a second are two in a quarter");
         assert_eq!(state.next_want(10), 10, "never less than a call costs");
     }
 
     #[test]
     fn far_from_the_limit_a_slice_is_meant_to_last() {
-        let want_with = |remaining| {
+        let want_with = |remaining, granted| {
             let mut state = Slice::default();
             let answer = AcquireAllowanceResponse {
                 remaining,
-                ..slice(8, 100, 100)
+                ..slice(granted, 1000, 1000)
             };
-            state.refill(&answer, Instant::now(), 0, 8).expect("all of it");
-            state.granted_at = Instant::now().checked_sub(LONGEST_LIFE);
+            state.refill(&answer, Instant::now(), 0, 8).expect("enough");
+            state.granted_at = Instant::now().checked_sub(LIFE);
             state.next_want(1)
         };
-        assert_eq!(want_with(74), 2, "eight in a second are two in a quarter");
-        assert_eq!(want_with(75), 7, "and seven in nine tenths");
+        assert_eq!(want_with(785, 10), 2, "eight in a second are two in a quarter");
+        assert_eq!(
+            want_with(786, 10),
+            36,
+            "and 36 in four and a half, with 750 of 1,000 left then"
+        );
+        assert_eq!(want_with(1000, 8), 32, "four times the last one");
+    }
+
+    #[test]
+    fn a_slice_of_a_limit_that_may_have_changed_is_not_spent() {
+        let mut state = Slice::default();
+        state
+            .refill(&slice(3, 100, 100), Instant::now(), 0, 1)
+            .expect("granted");
+        state.end();
+        assert!(!state.spend(1), "two were left");
     }
 
     #[test]

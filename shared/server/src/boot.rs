@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use onekeel_api::{FILE_DESCRIPTOR_SET, PageKey, Policies};
-use onekeel_gate::{Gate, Peers};
+use onekeel_gate::{Gate, KeptContexts, Peers};
 use onekeel_store::{CacheConfig, Store, StoreConfig};
 use onekeel_telemetry::Telemetry;
 use onekeel_tenancy::{PERMISSIONS, Signer, Verifier};
@@ -129,8 +129,8 @@ async fn prepare(
     let store = store.await.context("DATABASE_URL")?;
     store.verify().await.context("DATABASE_URL")?;
     Ok(Parts {
+        gate: Gate::new(peers.clone(), KeptContexts::new(store.cache().clone())),
         store,
-        gate: Gate::new(peers.clone()),
         peers,
         verifier,
         signer,

@@ -54,6 +54,9 @@ impl Store {
                     "idle_in_transaction_session_timeout",
                     LONGEST_IDLE_IN_TRANSACTION.as_millis().to_string(),
                 ),
+                // The planner takes functions that return one row for a thousand; compiling the statement would take longer
+                // than any of ours runs.
+                ("jit", "off".to_owned()),
             ])
             .disable_statement_logging();
         let pool = PgPoolOptions::new()

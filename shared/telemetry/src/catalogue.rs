@@ -137,7 +137,7 @@ pub const CATALOGUE: &[Area] = &[
         metric("onekeel_cache_untold_total", Counter, "", "Changes that Redis could not be told; old values may be read until their ttl ends."),
         metric("onekeel_cache_near_bytes", Gauge, "", "Bytes of cached values that this process holds itself."),
         metric("onekeel_token_cache_total", Counter, "outcome", "Tokens found verified (`hit`) or verified afresh (`miss`)."),
-        metric("onekeel_tenant_context_cache_total", Counter, "outcome", "Tenants whose state was known (`hit`) or asked for (`miss`)."),
+        metric("onekeel_tenant_context_cache_total", Counter, "outcome", "Tenants whose state was known (`hit`), asked for (`miss`), or found in Redis while nobody could be asked (`kept`)."),
         metric("onekeel_tenant_context_failures_total", Counter, "", "Questions for a tenant's state or a host that TenantService did not answer, or in QuotaService for a rate that the database did not."),
         metric("onekeel_rate_cache_total", Counter, "outcome", "Tenants whose limit of requests QuotaService knew (`hit`) or read from the database (`miss`)."),
         metric("onekeel_host_cache_total", Counter, "outcome", "Hosts that are not the tenant's own by whose they are: known (`hit`) or asked for (`miss`)."),

@@ -1,5 +1,6 @@
 //! Places where one tenant could learn of another, or somebody of both.
 pub mod cached;
+pub mod streams;
 pub mod timing;
 pub mod words;
 pub mod workers;

@@ -3,13 +3,12 @@
 //! tonic's own age has no spread, so that callers who came together would come back together, and with a grace it
 //! cuts connections off without having asked them to end.
 use std::cell::RefCell;
-use std::pin::pin;
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tonic::transport::server::Connected;
@@ -18,6 +17,7 @@ use uuid::Uuid;
 
 use super::Transport;
 use super::mutual::Shown;
+use super::turns::{Served, Turns};
 use crate::front::{Front, Inside};
 
 const MOST_STREAMS: u32 = 256;
@@ -26,25 +26,32 @@ const LARGEST_HEADERS: u32 = 24 * 1024;
 /// How connections live.
 #[derive(Clone)]
 pub(super) struct Life {
-    http: http2::Builder<TokioExecutor>,
+    keep_alive: Duration,
+    keep_alive_timeout: Duration,
     age: Option<Duration>,
     grace: Duration,
 }
 
 impl Life {
     pub fn new(transport: &Transport) -> Self {
-        let mut http = http2::Builder::new(TokioExecutor::new());
-        http.timer(TokioTimer::new())
-            .max_concurrent_streams(MOST_STREAMS)
-            .max_header_list_size(LARGEST_HEADERS)
-            .keep_alive_interval(Duration::from_secs(transport.keep_alive_seconds))
-            .keep_alive_timeout(Duration::from_secs(transport.keep_alive_timeout_seconds));
         let age = transport.max_connection_age_seconds;
         Self {
-            http,
+            keep_alive: Duration::from_secs(transport.keep_alive_seconds),
+            keep_alive_timeout: Duration::from_secs(transport.keep_alive_timeout_seconds),
             age: (age > 0).then(|| Duration::from_secs(age)),
             grace: Duration::from_secs(transport.max_connection_age_grace_seconds),
         }
+    }
+
+    /// How HTTP/2 is spoken, with requests that take their first turns in `turns`.
+    fn http(&self, turns: Turns) -> http2::Builder<Turns> {
+        let mut http = http2::Builder::new(turns);
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(MOST_STREAMS)
+            .max_header_list_size(LARGEST_HEADERS)
+            .keep_alive_interval(self.keep_alive)
+            .keep_alive_timeout(self.keep_alive_timeout);
+        http
     }
 
     /// Serves on `io` until the caller leaves, the connection is old, or `ending` changes.
@@ -62,7 +69,9 @@ impl Life {
             request.extensions_mut().insert(shown.clone());
             front.borrow_mut().call(request)
         });
-        let mut served = pin!(self.http.serve_connection(TokioIo::new(io), serve));
+        let turns = Turns::default();
+        let connection = self.http(turns.clone()).serve_connection(TokioIo::new(io), serve);
+        let mut served = Served::new(Box::pin(connection), turns);
         let age = self.age.map(spread);
         let old = async move {
             match age {
@@ -71,12 +80,12 @@ impl Life {
             }
         };
         tokio::select! {
-            ended = served.as_mut() => return report(ended),
+            ended = &mut served => return report(ended),
             () = old => {}
             _ = ending.changed() => {}
         }
         // Tells the caller to open no more calls here, and waits for those that are open.
-        served.as_mut().graceful_shutdown();
+        served.connection().graceful_shutdown();
         match tokio::time::timeout(self.grace, served).await {
             Ok(ended) => report(ended),
             Err(_elapsed) => {

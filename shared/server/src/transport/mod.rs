@@ -9,6 +9,7 @@ mod listen;
 mod mutual;
 mod opened;
 mod pem;
+mod turns;
 
 pub use pem::{Authorities, Identity, expiry};
 

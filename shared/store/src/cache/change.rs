@@ -1,5 +1,6 @@
 //! What a transaction changes, and how the cache learns of it.
 use bytes::Bytes;
+use onekeel_api::ClientId;
 use onekeel_tenancy::Tenant;
 use prost::Message;
 use uuid::Uuid;
@@ -26,7 +27,7 @@ impl Change {
             Some(_) => State::Floor,
         };
         Self {
-            names: Names::of(tenant, kind.name, key),
+            names: Names::of(tenant.id(), kind.name, key),
             entry: Entry {
                 state,
                 generation: Uuid::nil(),
@@ -41,7 +42,30 @@ impl Change {
     }
 }
 
+impl Change {
+    /// The tenant's row has this version at least; what it is now has to be read.
+    fn at_least<T>(tenant: ClientId, kind: &Kind<T>, key: &str, version: u64) -> Self {
+        Self {
+            names: Names::of(tenant, kind.name, key),
+            entry: Entry {
+                state: State::Floor,
+                generation: Uuid::nil(),
+                version,
+                tenant: tenant.uuid(),
+                value: Bytes::new(),
+            },
+        }
+    }
+}
+
 impl Cache {
+    /// Drops what is kept below `key` for each of these tenants, unless it has the version beside it, or a later one. Needs
+    /// no proof of a tenant, as nobody learns anything by it.
+    pub async fn outdate<T>(&self, kind: &Kind<T>, key: &str, tenants: &[(ClientId, u64)]) {
+        let change = |(tenant, version): &(ClientId, u64)| Change::at_least(*tenant, kind, key, *version);
+        self.tell(tenants.iter().map(change).collect()).await;
+    }
+
     /// Tells what was committed. Goes on when the call that wrote is dropped.
     pub(crate) async fn tell(&self, changes: Vec<Change>) {
         let Some(inner) = self.0.clone().filter(|_| !changes.is_empty()) else {

@@ -34,6 +34,7 @@ pub use read::Held;
 
 use flights::Flights;
 use names::Names;
+use policy::Share;
 use remote::Remote;
 
 /// Longer than any statement runs: within this time, a reader may still hold what was true before a write.
@@ -58,12 +59,33 @@ pub struct CacheConfig {
 pub struct Kind<T> {
     name: &'static str,
     version: fn(&T) -> u64,
+    /// Where it is none of the tenant's share: how long it is kept.
+    own_ttl: Option<Duration>,
 }
 
 impl<T: Message + Default> Kind<T> {
     /// A kind; `name` stands in keys, `version` reads the version of a value.
     pub const fn new(name: &'static str, version: fn(&T) -> u64) -> Self {
-        Self { name, version }
+        Self {
+            name,
+            version,
+            own_ttl: None,
+        }
+    }
+
+    /// What the servers keep of a tenant for themselves, for `ttl`, whatever the tenant's plan gives it.
+    #[must_use]
+    pub const fn kept_for(self, ttl: Duration) -> Self {
+        Self {
+            own_ttl: Some(ttl),
+            ..self
+        }
+    }
+
+    /// How many entries there may be beside a new one, and how long that is kept.
+    fn share(&self, policy: &CachePolicy) -> Share {
+        let own = self.own_ttl.map(|ttl| Share { entries: u32::MAX, ttl });
+        own.unwrap_or_else(|| policy.share())
     }
 }
 
@@ -97,7 +119,7 @@ impl Cache {
     /// `UNAVAILABLE` when Redis did not answer; entries end with their ttl then.
     pub async fn invalidate(&self, tenant: &Tenant, pattern: &str) -> Result<u64, Fault> {
         let Some(inner) = &self.0 else { return Ok(0) };
-        let names = Names::of_tenant(tenant);
+        let names = Names::of_tenant(tenant.id());
         inner.fence(&names, false).await?;
         let (mut cursor, mut dropped) = ("0".to_owned(), 0);
         for _ in 0..MOST_PAGES {
@@ -121,7 +143,7 @@ impl Cache {
     /// `UNAVAILABLE` when Redis did not answer; entries end with their ttl then.
     pub async fn invalidate_all(&self, tenant: &Tenant) -> Result<(), Fault> {
         match &self.0 {
-            Some(inner) => inner.fence(&Names::of_tenant(tenant), true).await,
+            Some(inner) => inner.fence(&Names::of_tenant(tenant.id()), true).await,
             None => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
 //! The keys of a tenant. The braces keep all of them in one slot of a Redis cluster.
-use onekeel_tenancy::Tenant;
+use onekeel_api::ClientId;
 
 /// The keys that one entry needs.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub fn of_tenant(tenant: &Tenant) -> Self {
-        let prefix = format!("onekeel:{{{}}}:", tenant.id());
+    pub fn of_tenant(tenant: ClientId) -> Self {
+        let prefix = format!("onekeel:{{{tenant}}}:");
         Self {
             generation: format!("{prefix}generation"),
             index: format!("{prefix}index"),
@@ -25,7 +25,7 @@ impl Names {
         }
     }
 
-    pub fn of(tenant: &Tenant, kind: &str, key: &str) -> Self {
+    pub fn of(tenant: ClientId, kind: &str, key: &str) -> Self {
         let names = Self::of_tenant(tenant);
         Self {
             entry: format!("{}{kind}:{key}", names.prefix),

@@ -28,11 +28,6 @@ impl CachePolicy {
         let any = own.or_else(|| of(ANY));
         any.expect("a policy without a share for every other plan is not parsed")
     }
-
-    /// The longest time that any value is kept.
-    pub(crate) fn longest(&self) -> Duration {
-        self.0.iter().map(|(_, share)| share.ttl).max().unwrap_or_default()
-    }
 }
 
 impl FromStr for CachePolicy {
@@ -79,7 +74,7 @@ mod tests {
     #[test]
     fn a_policy_has_a_share_for_everybody() {
         let policy: CachePolicy = "basic=10x5, *=100x30".parse().expect("a policy");
-        assert_eq!(policy.longest(), Duration::from_secs(30));
+        assert_eq!(policy.share().ttl, Duration::from_secs(30));
         assert_eq!(policy.share().entries, 100, "no call runs here");
         for wrong in [
             "",

@@ -13,6 +13,7 @@ use super::entry::{Entry, State};
 use super::flights::{Part, arrive};
 use super::names::Names;
 use super::near::Raw;
+use super::policy::Share;
 use super::{Cache, Inner, Kind};
 
 /// Larger values are read anew each time.
@@ -55,7 +56,7 @@ impl Cache {
     /// What is known of the entry.
     pub async fn get<T: Message + Default>(&self, tenant: &Tenant, kind: &Kind<T>, key: &str) -> Held<T> {
         let Some(inner) = &self.0 else { return Held::Nothing };
-        let names = Names::of(tenant, kind.name, key);
+        let names = Names::of(tenant.id(), kind.name, key);
         match inner.remote.get([&names.generation, &names.entry]).await {
             Some([known, raw]) => held(tenant, &known, &raw),
             None => Held::Nothing,
@@ -72,20 +73,17 @@ impl Cache {
         ttl: Duration,
     ) -> bool {
         let Some(inner) = &self.0 else { return false };
-        let names = Names::of(tenant, kind.name, key);
+        let names = Names::of(tenant.id(), kind.name, key);
         let Some([known, _]) = inner.remote.get([&names.generation, &names.entry]).await else {
             return false;
         };
-        let version = (kind.version)(value);
-        inner
-            .fill(
-                tenant,
-                &names,
-                known,
-                Some((version, value.encode_to_vec().into())),
-                ttl,
-            )
-            .await
+        let found = ((kind.version)(value), value.encode_to_vec().into());
+        let share = kind.share(&inner.policy);
+        let share = Share {
+            ttl: ttl.min(share.ttl),
+            ..share
+        };
+        inner.fill(tenant, &names, known, Some(found), share).await
     }
 
     /// The value of the entry, or what `load` reads from the database: by one call for all who ask at the same time.
@@ -98,7 +96,7 @@ impl Cache {
         L: AsyncFnOnce() -> Result<Option<T>, Fault>,
     {
         let Some(inner) = &self.0 else { return load().await };
-        let names = Names::of(tenant, kind.name, key);
+        let names = Names::of(tenant.id(), kind.name, key);
         let now = inner.remote.stamp(&names.entry);
         let Some([known, raw]) = inner.remote.get([&names.generation, &names.entry]).await else {
             OUTCOMES.away.increment(1);
@@ -134,23 +132,23 @@ impl Cache {
             pilot.land(found.as_ref().map(|(_, bytes)| bytes.clone()));
         }
         if began.elapsed() < LONGEST_LOAD {
-            inner.fill(tenant, &names, known, found, inner.policy.longest()).await;
+            let share = kind.share(&inner.policy);
+            inner.fill(tenant, &names, known, found, share).await;
         }
         Ok(value)
     }
 }
 
 impl Inner {
-    /// Offers what was found, for `ttl` or as long as the tenant's plan says.
+    /// Offers what was found.
     async fn fill(
         &self,
         tenant: &Tenant,
         names: &Names,
         known: Raw,
         found: Option<(u64, Bytes)>,
-        ttl: Duration,
+        share: Share,
     ) -> bool {
-        let share = self.policy.share();
         let (state, longest) = match found {
             Some(_) => (State::Value, share.ttl),
             None => (State::Absent, ABSENT_TTL),
@@ -166,7 +164,7 @@ impl Inner {
             tenant: tenant.id().uuid(),
             value,
         };
-        let ttl = jittered(ttl.min(longest));
+        let ttl = jittered(share.ttl.min(longest));
         let filled = self
             .remote
             .fill(names.all(), entry.encode(), known, ttl, share.entries, names.name())

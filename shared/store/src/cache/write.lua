@@ -6,7 +6,9 @@ local asked = false
 if #old == 25 then
     local state = string.sub(old, 1, 1)
     if state == 'd' then return 0 end
-    if struct.unpack('>I8', string.sub(old, 18)) > struct.unpack('>I8', string.sub(ARGV[1], 18)) then return 0 end
+    local had, has = struct.unpack('>I8', string.sub(old, 18)), struct.unpack('>I8', string.sub(ARGV[1], 18))
+    -- A bare version tells nothing of a row that is known in it.
+    if had > has or (had == has and string.sub(ARGV[1], 1, 1) == 'f') then return 0 end
     asked = state == 'v' or state == 'a'
 end
 local known = redis.call('GET', KEYS[2]) or ''

@@ -1,0 +1,153 @@
+//! The first turn of each request of a connection is taken by the connection itself.
+//!
+//! hyper gives every request to an executor. A task of its own for each costs an allocation, a place in the scheduler's queue
+//! and, worse, a wake of the connection for each answer, which then goes out in a write of its own. Most requests need not
+//! wait for anything: their answers are ready after the first turn. So requests are put aside while frames are read, take
+//! their first turns one after the other, and all answers that are ready leave in one write. Who has to wait goes on as a
+//! task.
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use hyper::rt::Executor;
+
+type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The requests of one connection that have not had their first turn; at most as many as it may have streams. Clones are
+/// the same.
+#[derive(Clone, Default)]
+pub(super) struct Turns(Arc<Mutex<Vec<Request>>>);
+
+impl<F> Executor<F> for Turns
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, request: F) {
+        self.waiting(|waiting| waiting.push(Box::pin(request)));
+    }
+}
+
+impl Turns {
+    fn waiting<T>(&self, look: impl FnOnce(&mut Vec<Request>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives all that wait their first turn; whether there were any.
+    fn take(&self) -> bool {
+        let waiting = self.waiting(std::mem::take);
+        let any = !waiting.is_empty();
+        waiting.into_iter().for_each(first_turn);
+        any
+    }
+}
+
+/// Nobody is woken by what happens during this turn, and nobody need be: as a task, the request is asked again.
+fn first_turn(mut request: Request) {
+    let mut nobody = Context::from_waker(Waker::noop());
+    // A request that panics ends alone, as a task would.
+    let turn = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody)));
+    if let Ok(Poll::Pending) = turn {
+        tokio::spawn(request);
+    }
+}
+
+/// A connection that gives its requests their first turns.
+pub(super) struct Served<C> {
+    connection: C,
+    turns: Turns,
+}
+
+impl<C> Served<C> {
+    /// `connection` puts its requests into `turns`.
+    pub fn new(connection: C, turns: Turns) -> Self {
+        Self { connection, turns }
+    }
+}
+
+impl<C> Served<Pin<Box<C>>> {
+    /// The connection itself.
+    pub fn connection(&mut self) -> Pin<&mut C> {
+        self.connection.as_mut()
+    }
+}
+
+impl<C: Future + Unpin> Future for Served<C> {
+    type Output = C::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
+        let this = self.get_mut();
+        loop {
+            let polled = Pin::new(&mut this.connection).poll(context);
+            // Answers are written when the connection is polled again; after its end, those that wait learn of it.
+            if !this.turns.take() || polled.is_ready() {
+                return polled;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    /// A connection that hands over some requests, and ends when none is left.
+    struct Connection {
+        turns: Turns,
+        requests: Vec<Request>,
+        polled: usize,
+    }
+
+    impl Future for Connection {
+        type Output = usize;
+
+        fn poll(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<usize> {
+            self.polled += 1;
+            let requests = std::mem::take(&mut self.requests);
+            if requests.is_empty() {
+                return Poll::Ready(self.polled);
+            }
+            requests.into_iter().for_each(|request| self.turns.execute(request));
+            Poll::Pending
+        }
+    }
+
+    async fn served(requests: Vec<Request>) -> usize {
+        let turns = Turns::default();
+        let connection = Connection {
+            turns: turns.clone(),
+            requests,
+            polled: 0,
+        };
+        Served::new(connection, turns).await
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_ready_are_there_when_the_connection_is_polled_next() {
+        let (sender, mut answers) = mpsc::unbounded_channel();
+        let answer = |number: u32| -> Request {
+            let sender = sender.clone();
+            Box::pin(async move { sender.send(number).unwrap() })
+        };
+        assert_eq!(served(vec![answer(1), answer(2)]).await, 2, "polls of the connection");
+        assert_eq!((answers.try_recv(), answers.try_recv()), (Ok(1), Ok(2)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_goes_on_alone_and_who_panics_ends_alone() {
+        let (go, gone) = oneshot::channel::<()>();
+        let (sender, mut answers) = mpsc::unbounded_channel();
+        let waits = Box::pin(async move {
+            gone.await.unwrap();
+            sender.send("went on").unwrap();
+        });
+        let panics = Box::pin(async { panic!("a fault of its own") });
+        served(vec![panics, waits, Box::pin(pending()), Box::pin(ready(()))]).await;
+        go.send(()).unwrap();
+        assert_eq!(answers.recv().await, Some("went on"));
+    }
+}
