@@ -35,7 +35,7 @@ async fn is_refused_soon(member: &Member) -> anyhow::Result<()> {
 pub async fn a_server_that_never_asked_knows_what_others_were_told(suite: Arc<World>) -> anyhow::Result<()> {
     drop(suite);
     let mut world = World::on(Backing::start_private().await?, &Plan::default().with("lead", 2)).await?;
-    let (ann, bob) = (world.member("basic").await?, world.member("basic").await?);
+    let (ann, bob) = (world.member("basic").await?, world.member("enterprise").await?);
     let (carl, dora) = (world.member("basic").await?, world.member("basic").await?);
     // Of Carl's tenant no server was told anything.
     for member in [&ann, &bob, &dora] {

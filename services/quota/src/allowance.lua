@@ -14,6 +14,8 @@ local spent, closed = tonumber(ARGV[5]), ARGV[6] == '1'
 local earliest, slack, far = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 -- Redis forgets keys by the same clock that may be set: they outlive a step of two hours.
 local kept = 2 * 3600 * 1000
+-- A tenant of a smaller limit cannot ask often.
+local large = 500
 
 local known = redis.call('HMGET', KEYS[3], 'began', 'run', 'offset')
 local began, offset = tonumber(known[1] or ''), tonumber(known[3] or '0')
@@ -88,7 +90,7 @@ elseif room >= least then
     -- Near the limit slices shrink, so that one replica cannot sit on what another needs.
     granted = math.min(want, math.max(least, math.floor(room / 4)))
     -- Far from it they may last. Not where the store must know all that can still be spent.
-    if not closed and (room - granted) * 4 >= limit * 3 then
+    if not closed and limit >= large and (room - granted) * 4 >= limit * 3 then
         life = far
     end
     enter(granted, life)

@@ -11,11 +11,9 @@ use crate::fallback::{ASK_AGAIN, Fallback};
 
 const LIFE: Duration = Duration::from_secs(1);
 const LONGEST_LIFE: Duration = Duration::from_secs(5);
-/// A slice is as large as the demand of this time: near the limit short, since what is left of a slice is lost with it;
-/// far from it nearly as long as it lives, since there is enough and each question costs. And at most as many times as large
-/// as the one before.
-const AHEAD: (Duration, i64) = (Duration::from_millis(250), 2);
-const FAR_AHEAD: (Duration, i64) = (Duration::from_millis(4500), 4);
+/// A slice is as large as the demand of this time, since what is left of a slice is lost with it; far from the limit of nine
+/// tenths of its life, since there is enough and each question costs.
+const AHEAD: Duration = Duration::from_millis(250);
 /// Demand is not judged by less than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
@@ -93,17 +91,19 @@ impl Slice {
         let elapsed = self
             .granted_at
             .map_or(life, |at| at.elapsed().clamp(SHORTEST_LOOK, life));
-        let want = |(ahead, times)| {
+        let want = |ahead, times| {
             let demand = self.spent * micros(ahead) / micros(elapsed);
             demand.min(self.granted * times).max(cost).min(MOST_WANTED)
         };
+        // A slice that lives long takes more steps to grow.
+        let far = want(life * 9 / 10, if life > LIFE { 4 } else { 2 });
         // As the authority sees it: with three quarters of the limit left after the grant.
-        let far = |told: &Told| (told.remaining - want(FAR_AHEAD)).saturating_mul(4) >= told.limit.saturating_mul(3);
-        want(if self.told.as_ref().is_some_and(far) {
-            FAR_AHEAD
+        let leaves_enough = |told: &Told| (told.remaining - far).saturating_mul(4) >= told.limit.saturating_mul(3);
+        if self.told.as_ref().is_some_and(leaves_enough) {
+            far
         } else {
-            AHEAD
-        })
+            want(AHEAD, 2)
+        }
     }
 
     /// The limit may be another one: what is left of the slice is not spent.
@@ -248,23 +248,27 @@ mod tests {
 
     #[test]
     fn far_from_the_limit_a_slice_is_meant_to_last() {
-        let want_with = |remaining, granted| {
+        let want_with = |remaining, granted, life| {
             let mut state = Slice::default();
             let answer = AcquireAllowanceResponse {
                 remaining,
+                life: prost_types::Duration::try_from(life).ok(),
                 ..slice(granted, 1000, 1000)
             };
             state.refill(&answer, Instant::now(), 0, 8).expect("enough");
             state.granted_at = Instant::now().checked_sub(LIFE);
             state.next_want(1)
         };
-        assert_eq!(want_with(785, 10), 2, "eight in a second are two in a quarter");
+        assert_eq!(want_with(756, 10, LIFE), 2, "eight in a second are two in a quarter");
         assert_eq!(
-            want_with(786, 10),
-            36,
-            "and 36 in four and a half, with 750 of 1,000 left then"
+            want_with(757, 10, LIFE),
+            7,
+            "and seven in nine tenths, with 750 of 1,000 left then"
         );
-        assert_eq!(want_with(1000, 8), 32, "four times the last one");
+        assert_eq!(want_with(784, 10, LONGEST_LIFE), 2);
+        let around = want_with(786, 10, LONGEST_LIFE);
+        assert!((35..=36).contains(&around), "36 in four and a half: {around}");
+        assert_eq!(want_with(1000, 8, LONGEST_LIFE), 32, "four times the last one");
     }
 
     #[test]
