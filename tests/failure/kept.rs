@@ -32,6 +32,18 @@ async fn is_refused_soon(member: &Member) -> anyhow::Result<()> {
     }
 }
 
+/// Until Redis holds nothing but a bare version of the tenant's context.
+async fn is_dropped_soon(world: &mut World, member: &Member) -> anyhow::Result<()> {
+    let (began, mut round) = (Instant::now(), tokio::time::interval(Duration::from_millis(20)));
+    let redis = world.backing.redis().context("a private Redis")?;
+    let state = format!("GETRANGE onekeel:{{{}}}:tenant:context 0 0", member.id);
+    while redis.tell(&state).await?.contains('v') {
+        ensure!(began.elapsed() < LONGEST, "what has changed is kept");
+        round.tick().await;
+    }
+    Ok(())
+}
+
 pub async fn a_server_that_never_asked_knows_what_others_were_told(suite: Arc<World>) -> anyhow::Result<()> {
     drop(suite);
     let mut world = World::on(Backing::start_private().await?, &Plan::default().with("lead", 2)).await?;
@@ -45,6 +57,7 @@ pub async fn a_server_that_never_asked_knows_what_others_were_told(suite: Arc<Wo
     suspend(&world, &dora).await?;
     suspend(&world, &bob).await?;
     is_refused_soon(&bob).await?;
+    is_dropped_soon(&mut world, &dora).await?;
     world.stack.server("tenant", 0)?.process().kill().await?;
 
     let elsewhere = |member: &Member| Member::new(&world.stack, member.id, Role::Admin, 1);
@@ -53,8 +66,12 @@ pub async fn a_server_that_never_asked_knows_what_others_were_told(suite: Arc<Wo
     is(elsewhere(&carl)?.count().await, ErrorReason::Unavailable)?;
     is(elsewhere(&dora)?.count().await, ErrorReason::Unavailable)?;
 
-    let redis = world.backing.redis().context("a private Redis")?;
-    redis.tell("FLUSHALL").await?;
+    world
+        .backing
+        .redis()
+        .context("a private Redis")?
+        .tell("FLUSHALL")
+        .await?;
     ann.count().await.context("known to the process itself")?;
     world.stop().await
 }

@@ -17,9 +17,9 @@ use crate::reckoning::{Reckoning, SLACK};
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// A slice is spent within this time, and the log counts it for as long beyond the minute; with three quarters of the limit
-/// left, where nobody is refused, it lives longer, since each question costs.
+/// left, where nobody is refused, it lives so much longer, since each question costs.
 const LIFE: Duration = Duration::from_secs(1);
-const FAR_LIFE: Duration = Duration::from_secs(5);
+const FAR_LONGER: Duration = Duration::from_secs(4);
 const MOST_WANTED: i64 = 10_000;
 const MOST_SPENT_ALONE: i64 = 1_000_000_000;
 const LONGEST_COMMAND: Duration = Duration::from_millis(500);
@@ -146,7 +146,7 @@ impl Allowances {
             i64::from(rate.policy == FailurePolicy::Closed),
             earliest,
             slack,
-            micros(FAR_LIFE - LIFE),
+            micros(FAR_LONGER),
         ];
         let asked = self.script.evalsha_with_reload(&self.redis, keys, arguments);
         let span = self.script_span();

@@ -111,7 +111,9 @@ mod tests {
             if requests.is_empty() {
                 return Poll::Ready(self.polled);
             }
-            requests.into_iter().for_each(|request| self.turns.execute(request));
+            for request in requests {
+                self.turns.execute(request);
+            }
             Poll::Pending
         }
     }
