@@ -7,6 +7,7 @@ mod audit;
 mod context;
 mod domains;
 mod host;
+mod kept;
 mod lifecycle;
 mod plan;
 mod plan_repo;
@@ -59,8 +60,10 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
         .add_service(domains)
         .add_service(keys);
     let (key_set, pruned, store) = (key_set(parts.verifier.clone()), parts.clone(), parts.store.clone());
+    let outdated = parts.store.clone();
     let routed = Routed::new(routes, names).with_page(key_set);
     Ok(routed
+        .with_task(kept::TASK, move || kept::outdate(outdated.clone()))
         .with_task("tenant.settle_plans", move || plans.clone().finish_interrupted())
         .with_task(api_keys::USES_TASK, move || uses.clone().write_down(store.clone()))
         .with_task(api_keys::PRUNE_TASK, move || api_keys::prune_keys(pruned.clone()))
