@@ -107,12 +107,13 @@ impl<V: Clone> Slot<V> {
         state.forgotten += 1;
     }
 
-    /// It has changed; a change that was told before changes nothing.
-    fn hear(&self, change: i64) {
+    /// It has changed; a change that was told before changes nothing. Returns whether it was not.
+    fn hear(&self, change: i64) -> bool {
         let before = std::mem::replace(&mut self.state().change, change);
         if change != before {
             self.forget();
         }
+        change != before
     }
 }
 
@@ -183,7 +184,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
     }
 
     /// Asks once for all that is remembered what has changed; `ask` gets the cursor of the answer before, or 0. Returns what
-    /// has, or nothing where all may have.
+    /// has since it was told last, which may be told again for as long as a transaction is under way; nothing where all may
+    /// have.
     ///
     /// # Errors
     /// Those of `ask`. What was told before counts for another second and a half at most.
@@ -195,13 +197,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
             self.news.begin(heard.next, asked);
             return Ok(None);
         }
-        for (key, change) in &heard.changes {
-            if let Some(slot) = self.slots.get(key) {
-                slot.hear(*change);
-            }
-        }
+        let mut changed = heard.changes;
+        changed.retain(|(key, change)| self.slots.get(key).is_none_or(|slot| slot.hear(*change)));
         self.news.go_on(heard.next, asked);
-        Ok(Some(heard.changes.into_iter().map(|(key, _)| key).collect()))
+        Ok(Some(changed.into_iter().map(|(key, _)| key).collect()))
     }
 }
 

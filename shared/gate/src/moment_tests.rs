@@ -14,13 +14,13 @@ async fn counted(asked: &AtomicUsize) -> Result<usize, Fault> {
     Ok(asked.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn hear(moment: &Moment<u8, usize>, changes: &[(u8, i64)], complete: bool) {
+async fn hear(moment: &Moment<u8, usize>, changes: &[(u8, i64)], complete: bool) -> Option<Vec<u8>> {
     let heard = Heard {
         changes: changes.to_vec(),
         next: 7,
         complete,
     };
-    moment.hear(async |_cursor| Ok(heard)).await.expect("heard");
+    moment.hear(async |_cursor| Ok(heard)).await.expect("heard")
 }
 
 /// As if more than [`FRESH`] had passed for what is known.
@@ -96,10 +96,10 @@ async fn what_the_news_cover_is_true_until_they_tell_a_change_of_it() {
     age(&moment);
     hear(&moment, &[(2, 5)], true).await;
     assert_eq!(moment.get(&1, counted(&asked)).await.expect("known"), 0);
-    hear(&moment, &[(1, 5)], true).await;
+    assert_eq!(hear(&moment, &[(1, 5)], true).await, Some(vec![1]));
     assert_eq!(moment.get(&1, counted(&asked)).await.expect("asked anew"), 1);
     age(&moment);
-    hear(&moment, &[(1, 5)], true).await;
+    assert_eq!(hear(&moment, &[(1, 5)], true).await, Some(vec![]), "told before");
     assert_eq!(moment.get(&1, counted(&asked)).await.expect("told before"), 1);
     hear(&moment, &[], false).await;
     assert_eq!(moment.get(&1, counted(&asked)).await.expect("not all was told"), 2);

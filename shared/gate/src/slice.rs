@@ -11,6 +11,8 @@ use crate::fallback::{ASK_AGAIN, Fallback};
 
 const LIFE: Duration = Duration::from_secs(1);
 const LONGEST_LIFE: Duration = Duration::from_secs(5);
+/// For so long after a change, the authority may still grant by what was before it; such slices live short.
+const UNSETTLED: Duration = Duration::from_secs(2);
 /// A slice is as large as the demand of this time, since what is left of a slice is lost with it; far from the limit of nine
 /// tenths of its life, since there is enough and each question costs.
 const AHEAD: Duration = Duration::from_millis(250);
@@ -30,6 +32,8 @@ pub(crate) struct Slice {
     life: Option<Duration>,
     granted: i64,
     spent: i64,
+    /// When it was last told that the limit may be another one.
+    ended: Option<Instant>,
     /// When the authority was last asked without an answer.
     in_vain: Option<Instant>,
     fallback: Fallback,
@@ -109,6 +113,7 @@ impl Slice {
     /// The limit may be another one: what is left of the slice is not spent.
     pub fn end(&mut self) {
         self.until = None;
+        self.ended = Some(Instant::now());
     }
 
     /// What was spent without the authority and must be told to it.
@@ -124,7 +129,10 @@ impl Slice {
         told: i64,
         cost: i64,
     ) -> Result<(), Fault> {
-        let life = duration(answer.life.as_ref()).min(LONGEST_LIFE);
+        // Also of a question that was under way when the change was told.
+        let settled = self.ended.is_none_or(|ended| asked >= ended + UNSETTLED);
+        let longest = if settled { LONGEST_LIFE } else { LIFE };
+        let life = duration(answer.life.as_ref()).min(longest);
         // What is left of a living slice lives no longer than before, so the sum takes the shorter life.
         let (living, until) = (self.living(), asked + life);
         self.until = Some(if living > 0 {
@@ -279,6 +287,23 @@ mod tests {
             .expect("granted");
         state.end();
         assert!(!state.spend(1), "two were left");
+
+        let long = AcquireAllowanceResponse {
+            life: prost_types::Duration::try_from(LONGEST_LIFE).ok(),
+            ..slice(3, 1000, 1000)
+        };
+        let ends_after = |state: &Slice, asked| state.until.expect("granted").saturating_duration_since(asked);
+        let asked = Instant::now();
+        state.refill(&long, asked, 0, 1).expect("granted");
+        assert_eq!(
+            ends_after(&state, asked),
+            LIFE,
+            "it may be granted by the limit of before"
+        );
+        state.end();
+        state.ended = asked.checked_sub(UNSETTLED);
+        state.refill(&long, asked, 0, 1).expect("granted");
+        assert_eq!(ends_after(&state, asked), LONGEST_LIFE);
     }
 
     #[test]

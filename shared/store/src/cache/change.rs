@@ -1,5 +1,6 @@
 //! What a transaction changes, and how the cache learns of it.
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use onekeel_api::ClientId;
 use onekeel_tenancy::Tenant;
 use prost::Message;
@@ -9,6 +10,9 @@ use super::entry::{Entry, State};
 use super::names::Names;
 use super::read::LARGEST;
 use super::{Cache, Kind, SLOWEST_READER};
+
+/// Commands that wait for Redis together.
+const MOST_AT_ONCE: usize = 64;
 
 /// A row that a transaction has written.
 #[derive(Clone, Debug)]
@@ -73,7 +77,8 @@ impl Cache {
         };
         let ttl = inner.policy.share().ttl;
         let told = tokio::spawn(async move {
-            for Change { names, entry } in changes {
+            let inner = &inner;
+            let tell = async |Change { names, entry }: Change| {
                 let bytes = entry.encode();
                 let written = inner
                     .remote
@@ -81,7 +86,9 @@ impl Cache {
                 if written.await.is_none() {
                     metrics::counter!("onekeel_cache_untold_total").increment(1);
                 }
-            }
+            };
+            // A thousand tenants may have changed at once, and somebody waits to be told so.
+            stream::iter(changes).for_each_concurrent(MOST_AT_ONCE, tell).await;
         });
         // A panic in there was told by itself; the rows are committed in any case.
         let _ended = told.await;
