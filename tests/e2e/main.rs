@@ -93,6 +93,7 @@ fn main() -> ExitCode {
         overrides::an_override_counts_until_it_ends;
         overrides::a_bad_override_is_refused_with_every_field_named;
         overrides::a_lowered_limit_is_in_force_at_once_and_in_every_replica_within_two_seconds;
+        overrides::requests_that_were_granted_for_seconds_end_with_their_limit;
         overrides::a_preview_tells_what_a_change_of_plan_would_mean;
         purge::what_was_deleted_goes_at_its_time_with_what_hangs_on_it;
         usage::prices_are_published_for_days_to_come_and_never_change;

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use onekeel_api::lead::CountLeadsRequest;
 use onekeel_api::quota::{
     EndOverridesRequest, FailurePolicy, ListOverridesRequest, ListPlansRequest, Plan, PlanLimit,
     PreviewPlanChangeRequest, PublishPlanRequest, Resource, SetOverrideRequest,
 };
 use onekeel_api::tenant::ChangePlanRequest;
 use onekeel_api::{ClientId, ErrorReason};
-use onekeel_tests::{World, is, lead_named};
+use onekeel_tests::{Member, World, is, lead_named};
 
 fn at_most(id: ClientId, resource: &str, limit: i64) -> SetOverrideRequest {
     SetOverrideRequest {
@@ -131,6 +132,42 @@ pub async fn a_lowered_limit_is_in_force_at_once_and_in_every_replica_within_two
     let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
     while member.count().await.is_ok() {
         ensure!(tokio::time::Instant::now() < deadline, "still admitted after 2 s");
+    }
+    Ok(())
+}
+
+/// In how many seconds all that counts now is forgotten: a minute and the life of the last slice.
+async fn forgotten_in(member: &Member) -> anyhow::Result<u64> {
+    let answer = member.leads().count_leads(member.request(CountLeadsRequest {})).await?;
+    let told = answer
+        .metadata()
+        .get("ratelimit")
+        .context("a limit is known")?
+        .to_str()?;
+    let seconds = told.rsplit("t=").next().context("a time")?;
+    Ok(seconds.parse()?)
+}
+
+pub async fn requests_that_were_granted_for_seconds_end_with_their_limit(world: Arc<World>) -> anyhow::Result<()> {
+    let member = world.member("enterprise").await?;
+    let mut limits = world.limits()?;
+    let limit = |units| at_most(member.id, "requests_per_minute", units);
+    limits.set_override(world.as_platform(limit(100_000))?).await?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let mut round = tokio::time::interval(Duration::from_millis(50));
+    while forgotten_in(&member).await? <= 62 {
+        ensure!(tokio::time::Instant::now() < deadline, "no slice lives long");
+        round.tick().await;
+    }
+    // A tenant that calls much is granted much; one that calls slowly then does not spend it.
+    for _ in 0..200 {
+        member.count().await?;
+    }
+    limits.set_override(world.as_platform(limit(1))?).await?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
+    while member.count().await.is_ok() {
+        ensure!(tokio::time::Instant::now() < deadline, "still admitted after 2 s");
+        round.tick().await;
     }
     Ok(())
 }

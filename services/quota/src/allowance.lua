@@ -89,8 +89,9 @@ if closed and now - began < window then
 elseif room >= least then
     -- Near the limit slices shrink, so that one replica cannot sit on what another needs.
     granted = math.min(want, math.max(least, math.floor(room / 4)))
-    -- Far from it they may last. Not where the store must know all that can still be spent.
-    if not closed and limit >= large and (room - granted) * 4 >= limit * 3 then
+    -- Far from it they may last: what counts longer is missing for as long when the tenant calls more. Not where the store
+    -- must know all that can still be spent.
+    if not closed and limit >= large and (room - granted) * 50 >= limit * 49 then
         life = far
     end
     enter(granted, life)

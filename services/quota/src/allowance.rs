@@ -16,8 +16,8 @@ use crate::rate::{self, Rate, Rates};
 use crate::reckoning::{Reckoning, SLACK};
 
 const WINDOW: Duration = Duration::from_secs(60);
-/// A slice is spent within this time, and the log counts it for as long beyond the minute; with three quarters of the limit
-/// left, where nobody is refused, it lives so much longer, since each question costs.
+/// A slice is spent within this time, and the log counts it for as long beyond the minute; with nearly all of
+/// the limit left, it lives so much longer, since each question costs.
 const LIFE: Duration = Duration::from_secs(1);
 const FAR_LONGER: Duration = Duration::from_secs(4);
 const MOST_WANTED: i64 = 10_000;
