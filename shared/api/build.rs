@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("onekeel.bin"), contract)?;
     tonic_prost_build::configure()
         .skip_debug(SECRET)
+        .codec_path("crate::SmallBuffers")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Callers: so many at once, each calling again as soon as it is answered, and every answer looked at.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -13,6 +13,9 @@ use crate::processor::{Spent, Watched};
 const LEAD_IN: f64 = 0.2;
 /// After the end of a round, nobody waits longer for an answer.
 const LONGEST_END: Duration = Duration::from_secs(60);
+
+/// Callers that there have been, in all rounds.
+static CALLERS: AtomicU64 = AtomicU64::new(0);
 
 const STARTING: u8 = 0;
 const COUNTING: u8 = 1;
@@ -101,8 +104,8 @@ pub async fn drive<J: Job>(
 ) -> anyhow::Result<Measured> {
     let stage = Arc::new(AtomicU8::new(STARTING));
     let mut running = JoinSet::new();
-    for caller in 0..callers {
-        running.spawn(call_again(job.clone(), caller, stage.clone()));
+    for _ in 0..callers {
+        running.spawn(call_again(job.clone(), stage.clone()));
     }
     tokio::time::sleep(seconds.mul_f64(LEAD_IN)).await;
     let (before, began) = (watched.spent()?, Instant::now());
@@ -128,8 +131,9 @@ pub async fn drive<J: Job>(
     Ok(measured)
 }
 
-async fn call_again<J: Job>(job: Arc<J>, caller: usize, stage: Arc<AtomicU8>) -> anyhow::Result<(u64, Vec<u32>)> {
-    let mut dice = Dice::new(caller as u64 ^ u64::from(std::process::id()));
+async fn call_again<J: Job>(job: Arc<J>, stage: Arc<AtomicU8>) -> anyhow::Result<(u64, Vec<u32>)> {
+    // Other numbers in each round: what one round has asked for, caches know in the next.
+    let mut dice = Dice::new(CALLERS.fetch_add(1, Ordering::Relaxed) ^ u64::from(std::process::id()));
     let (mut units, mut latencies) = (0, Vec::new());
     let mut pace = job.pace().map(tokio::time::interval);
     while stage.load(Ordering::Relaxed) != ENDING {

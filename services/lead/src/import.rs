@@ -3,7 +3,7 @@ use std::collections::HashSet;
 
 use onekeel_api::lead::{ImportLeadsRequest, ImportLeadsResponse, ImportOutcome, ImportResult, ImportViolation, Lead};
 use onekeel_api::quota::Resource;
-use onekeel_api::{ErrorReason, Fault, LeadId, Violations};
+use onekeel_api::{ErrorReason, Fault, Violations};
 use onekeel_gate::{Charge, Gate};
 use onekeel_store::{Store, TenantTx};
 use onekeel_tenancy::Tenant;
@@ -146,11 +146,7 @@ impl Import {
                 ..ImportResult::default()
             });
             if valid {
-                let new = NewLead {
-                    id: LeadId::new_v7(),
-                    fields,
-                    request_id: None,
-                };
+                let new = NewLead::new(fields, None);
                 rows.push(Row { place, new });
             }
         }

@@ -1,6 +1,7 @@
 //! The SQL of imports, many rows at a time.
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use onekeel_api::Fault;
 use onekeel_gate::write_charge;
 use onekeel_store::{DbResult, Event, TenantTx};
@@ -70,17 +71,19 @@ pub(crate) async fn insert_all(
     let tags: Vec<String> = leads.iter().map(|lead| lead.fields.tags.join(SEPARATOR)).collect();
     let statuses: Vec<i16> = leads.iter().map(|lead| lead.fields.status).collect();
     let sizes: Vec<i64> = leads.iter().map(|lead| lead.fields.size().bytes()).collect();
+    let times: Vec<DateTime<Utc>> = leads.iter().map(|lead| lead.created_at).collect();
     let scores: Vec<i32> = leads.iter().map(|lead| lead.fields.score).collect();
     let written = sqlx::query!(
         r#"insert into lead.leads (client_id, id, first_name, last_name, email, phone, phone_raw, company, source,
             status, score, tags, external_id, created_at, updated_at, updated_by, stored_bytes)
         select c.client_id, u.id, u.first_name, u.last_name, u.email, u.phone, u.phone_raw, u.company, u.source,
-            u.status, u.score, string_to_array(u.tags, $14), u.external_id, now(), now(), $15, u.size
+            u.status, u.score, string_to_array(u.tags, $14), u.external_id, u.at, u.at, $15, u.size
         from tenant.clients c,
             unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                $10::smallint[], $11::integer[], $12::text[], $13::text[], $16::bigint[])
+                $10::smallint[], $11::integer[], $12::text[], $13::text[], $16::bigint[],
+                $17::timestamptz[])
             as u(id, first_name, last_name, email, phone, phone_raw, company, source, status, score, tags, external_id,
-                size)
+                size, at)
         where c.client_id = $1
         on conflict do nothing
         returning id, stored_bytes"#,
@@ -99,7 +102,8 @@ pub(crate) async fn insert_all(
         &optional(|row| &row.external_id) as &[Option<String>],
         SEPARATOR,
         name,
-        &sizes
+        &sizes,
+        &times
     );
     let written = written.fetch_all(tx.conn()).await.db()?;
     let units = i64::try_from(written.len()).map_err(Fault::internal)?;

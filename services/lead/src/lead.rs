@@ -1,5 +1,5 @@
 //! A lead: how it comes in, how it stands in the database, how it goes out.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use onekeel_api::lead::{CreateLeadRequest, Lead};
 use onekeel_api::{Fault, LeadId, Violations, timestamp};
 use onekeel_store::{Kind, TenantTx};
@@ -13,6 +13,44 @@ pub(crate) struct NewLead {
     pub id: LeadId,
     pub fields: Fields,
     pub request_id: Option<Uuid>,
+    /// By this server's clock, as the time in its id, so that the row is known before it is written.
+    pub created_at: DateTime<Utc>,
+}
+
+impl NewLead {
+    pub fn new(fields: Fields, request_id: Option<Uuid>) -> Self {
+        Self {
+            id: LeadId::new_v7(),
+            fields,
+            request_id,
+            // The database keeps no more.
+            created_at: Utc::now().trunc_subsecs(6),
+        }
+    }
+
+    /// What the API shows of it.
+    pub fn shown(&self) -> Lead {
+        let fields = self.fields.clone();
+        LeadRow {
+            id: self.id.uuid(),
+            stored_bytes: fields.size().bytes(),
+            first_name: fields.first_name,
+            last_name: fields.last_name,
+            email: fields.email,
+            phone: fields.phone,
+            phone_raw: fields.phone_raw,
+            company: fields.company,
+            source: fields.source,
+            status: fields.status,
+            score: fields.score,
+            tags: fields.tags,
+            external_id: fields.external_id,
+            version: 1,
+            created_at: self.created_at,
+            updated_at: self.created_at,
+        }
+        .into()
+    }
 }
 
 impl TryFrom<CreateLeadRequest> for NewLead {
@@ -24,11 +62,7 @@ impl TryFrom<CreateLeadRequest> for NewLead {
         let fields = Fields::check(lead, "lead.", &mut wrong);
         let request_id = wrong.optional_uuid("request_id", &request.request_id);
         wrong.into_result()?;
-        Ok(Self {
-            id: LeadId::new_v7(),
-            fields,
-            request_id,
-        })
+        Ok(Self::new(fields, request_id))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The SQL of leads, one at a time.
 use onekeel_api::quota::Resource;
-use onekeel_api::{Etag, Fault, LeadId};
+use onekeel_api::{Digest, Etag, Fault, LeadId};
 use onekeel_gate::{ChargeRow, Resize, Resized, write_charge, write_release};
-use onekeel_store::{DbResult, Event, Single, TenantTx};
+use onekeel_store::{Constraints, DbResult, Event, Once, Single, TenantTx};
 use uuid::Uuid;
 
 use crate::fields::Fields;
@@ -20,24 +20,31 @@ pub(crate) fn constraint(name: &str) -> Option<Fault> {
 /// What a lead is charged as: itself, and its bytes.
 pub(crate) type Charges = [ChargeRow; 2];
 
-/// Writes the lead and its charges in one statement: all exist, or none.
-pub(crate) async fn insert(tx: &mut TenantTx, new: &NewLead, [lead, bytes]: Charges) -> Result<LeadRow, Fault> {
-    let (client, name, fields) = (tx.client_id(), tx.name(), &new.fields);
-    let row = sqlx::query_as!(
-        LeadRow,
-        r#"with row as (
+/// What a lead's statement of its own may be refused for.
+pub(crate) const CONSTRAINTS: Constraints = Constraints {
+    own: "leads_pkey",
+    known: constraint,
+};
+
+/// Writes the lead, its charges and its event in one statement, in one round trip: all exist, or none. The lead is the
+/// first, as the others are selected from it.
+pub(crate) async fn insert(once: &mut Once, new: &NewLead, [lead, bytes]: Charges) -> Result<(), sqlx::Error> {
+    let (client, name, fields) = (once.client_id(), once.name(), &new.fields);
+    let note = once.note(&Event::of("lead", new.id).after(&new.shown()));
+    let insert = sqlx::query!(
+        r#"with tenant as materialized (
+            select $1::uuid as client_id from onekeel.set_tenant($1)
+        ), row as (
             insert into lead.leads (client_id, id, first_name, last_name, email, phone, phone_raw, company, source,
                 status, score, tags, external_id, request_id, created_at, updated_at, updated_by, stored_bytes)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(), now(), $15, $22)
-            returning *
+            select client_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17 from tenant
+            returning client_id
         ), charge as (
             insert into quota.charges (client_id, reservation_id, first_unit, units, resource, of)
-            values ($1, $16, $17, $18, $19, $20), ($1, $21, $23, $22, $24, $25)
+            select row.client_id, c.* from row,
+                (values ($18::uuid, $19::bigint, $20::bigint, $21, $22::bigint), ($23, $24, $17, $25, $26)) as c
         )
-        select id as "id!", first_name as "first_name!", last_name as "last_name!", email, phone, phone_raw,
-            company as "company!", source as "source!", status as "status!", score as "score!", tags as "tags!",
-            external_id, version as "version!", created_at as "created_at!", updated_at as "updated_at!", stored_bytes as "stored_bytes!"
-        from row"#,
+        select audit.note(client_id, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39) from row"#,
         client,
         new.id.uuid(),
         fields.first_name,
@@ -52,21 +59,33 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewLead, [lead, bytes]: Char
         &fields.tags,
         fields.external_id,
         new.request_id,
+        new.created_at,
         name,
+        bytes.units,
         lead.lease_id,
         lead.first_unit,
         lead.units,
         lead.resource.name(),
         lead.of,
         bytes.lease_id,
-        bytes.units,
         bytes.first_unit,
         bytes.resource.name(),
-        bytes.of
+        bytes.of,
+        note.id,
+        note.caller_kind,
+        note.caller,
+        note.role,
+        note.method,
+        note.resource_type,
+        note.resource_id,
+        note.resources,
+        note.before.as_ref().map(Digest::bytes),
+        note.after.as_ref().map(Digest::bytes),
+        note.trace,
+        note.source,
+        note.reason
     );
-    let row = row.fetch_one(tx.conn()).await.on_constraint(constraint)?;
-    tx.audit(Event::of("lead", row.id).after(&row.shown()));
-    Ok(row)
+    insert.execute(once.conn()).await.map(drop)
 }
 
 /// The lead that an earlier call with this request id created.

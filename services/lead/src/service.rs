@@ -9,7 +9,7 @@ use onekeel_api::quota::Resource;
 use onekeel_api::{Etag, Fault, LeadId, PageKey, Update};
 use onekeel_gate::{ChargeRow, Gate, or_first_result};
 use onekeel_server::Parts;
-use onekeel_store::{Single, Store, TenantTx};
+use onekeel_store::{Once, Single, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -43,19 +43,21 @@ impl LeadService for Leads {
         let tenant = Tenant::of(&request)?;
         let new = NewLead::try_from(request.into_inner())?;
         let write = async |charges: Charges| {
-            let insert = async |tx: &mut TenantTx| repo::insert(tx, &new, charges).await;
-            self.store.run(&tenant, "create_lead", insert).await
+            let insert = async |once: &mut Once| repo::insert(once, &new, charges).await;
+            self.store.once(&tenant, "create_lead", repo::CONSTRAINTS, insert).await
         };
         let units = [
             (Resource::Leads, 1),
             (Resource::StorageBytes, new.fields.size().bytes()),
         ];
         let created = self.gate.charged(&tenant, units, write).await;
-        let row = or_first_result(created, new.request_id, async |id| {
+        let created = created.map(|()| new.shown());
+        let lead = or_first_result(created, new.request_id, async |id| {
             let find = async |tx: &mut TenantTx| repo::find_by_request(tx, id).await;
-            self.store.run(&tenant, "find_created_lead", find).await
+            let found = self.store.run(&tenant, "find_created_lead", find).await?;
+            Ok(found.map(Lead::from))
         });
-        Ok(Response::new(row.await?.into()))
+        Ok(Response::new(lead.await?))
     }
 
     async fn get_lead(&self, request: Request<GetLeadRequest>) -> Result<Response<Lead>, Status> {

@@ -94,22 +94,10 @@ async fn write(tx: &mut TenantTx, leases: &[(&Reservation, Option<Uuid>)]) -> Re
     for (lease, _) in leases {
         *reserved.entry(lease.resource.name()).or_default() += lease.amount;
     }
-    let (resources, amounts): (Vec<String>, Vec<i64>) = reserved
+    let (sums_of, sums): (Vec<String>, Vec<i64>) = reserved
         .into_iter()
         .map(|(resource, amount)| (resource.to_owned(), amount))
         .unzip();
-    sqlx::query!(
-        "update quota.usage u set reserved = u.reserved + g.amount, updated_by = $4
-        from unnest($2::text[], $3::bigint[]) as g(resource, amount)
-        where u.client_id = $1 and u.resource = g.resource",
-        client,
-        &resources,
-        &amounts,
-        name
-    )
-    .execute(tx.conn())
-    .await
-    .db()?;
     let column = |read: fn(&Reservation) -> DateTime<Utc>| leases.iter().map(|(lease, _)| read(lease)).collect();
     let (created, expires): (Vec<_>, Vec<_>) = (column(|lease| lease.now), column(|lease| lease.expires_at));
     let ids: Vec<Uuid> = leases.iter().map(|(lease, _)| lease.id).collect();
@@ -120,7 +108,12 @@ async fn write(tx: &mut TenantTx, leases: &[(&Reservation, Option<Uuid>)]) -> Re
     let amounts: Vec<i64> = leases.iter().map(|(lease, _)| lease.amount).collect();
     let requests: Vec<Option<Uuid>> = leases.iter().map(|(_, request)| *request).collect();
     let written = sqlx::query!(
-        "insert into quota.reservations (client_id, id, resource, amount, created_at, expires_at, request_id)
+        "with sums as (
+            update quota.usage u set reserved = u.reserved + g.amount, updated_by = $10
+            from unnest($8::text[], $9::bigint[]) as g(resource, amount)
+            where u.client_id = $1 and u.resource = g.resource
+        )
+        insert into quota.reservations (client_id, id, resource, amount, created_at, expires_at, request_id)
         select c.client_id, l.* from tenant.clients c,
             unnest($2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::uuid[]) as l
         where c.client_id = $1",
@@ -130,7 +123,10 @@ async fn write(tx: &mut TenantTx, leases: &[(&Reservation, Option<Uuid>)]) -> Re
         &amounts,
         &created,
         &expires,
-        &requests as &[Option<Uuid>]
+        &requests as &[Option<Uuid>],
+        &sums_of,
+        &sums,
+        name
     )
     .execute(tx.conn())
     .await
@@ -154,19 +150,30 @@ struct Locked {
     now: DateTime<Utc>,
 }
 
+/// Locks the limits, and reads what they are once the lock is held: a row that is waited for is read anew, and the clock is
+/// looked at outside of the lock.
 async fn lock(tx: &mut TenantTx, resources: &[String]) -> Result<Vec<Locked>, Fault> {
     let client = tx.client_id();
-    sqlx::query!(
-        "select resource, set_config('synchronous_commit', 'off', true) from quota.usage
-        where client_id = $1 and resource = any($2) order by resource for no key update",
+    let rows = sqlx::query!(
+        r#"select resource, cap, cap_until, used, reserved, clock_timestamp() as "now!",
+            set_config('synchronous_commit', 'off', true)
+        from (
+            select resource, cap, cap_until, used, reserved from quota.usage
+            where client_id = $1 and resource = any($2) order by resource for no key update
+        ) as locked"#,
         client,
         resources
-    )
-    .fetch_all(tx.conn())
-    .await
-    .db()?;
-    // A new statement, so that it sees what the lock waited for.
-    read(tx, resources).await
+    );
+    let rows = rows.fetch_all(tx.conn()).await.db()?;
+    let locked = rows.into_iter().map(|row| Locked {
+        resource: row.resource,
+        cap: row.cap,
+        cap_until: row.cap_until,
+        used: row.used,
+        reserved: row.reserved,
+        now: row.now,
+    });
+    Ok(locked.collect())
 }
 
 async fn read(tx: &mut TenantTx, resources: &[String]) -> Result<Vec<Locked>, Fault> {

@@ -25,6 +25,11 @@ impl Digest {
         Self::sha256(ids.iter().map(|id| &id.as_bytes()[..]))
     }
 
+    /// As it is stored.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn sha256<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut context = Context::new(&SHA256);
         for part in parts {

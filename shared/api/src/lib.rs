@@ -4,6 +4,7 @@
 
 pub mod call;
 mod carried;
+mod codec;
 pub mod deadline;
 mod digest;
 mod etag;
@@ -28,6 +29,7 @@ mod violations;
 
 pub use call::Call;
 pub use carried::Carried;
+pub use codec::SmallBuffers;
 pub use deadline::Deadline;
 pub use digest::Digest;
 pub use etag::Etag;

@@ -20,6 +20,8 @@ const AHEAD: Duration = Duration::from_millis(250);
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 const MOST_WANTED: i64 = 10_000;
+/// Slices that live long are no smaller than such a part of the limit.
+const WORTH_A_QUESTION: i64 = 1_000;
 
 /// What a tenant may still spend here.
 #[derive(Default)]
@@ -95,18 +97,21 @@ impl Slice {
         let elapsed = self
             .granted_at
             .map_or(life, |at| at.elapsed().clamp(SHORTEST_LOOK, life));
-        let want = |ahead, times| {
+        let want = |ahead, times, least: i64| {
             let demand = self.spent * micros(ahead) / micros(elapsed);
-            demand.min(self.granted * times).max(cost).min(MOST_WANTED)
+            demand.min(self.granted * times).max(least).max(cost).min(MOST_WANTED)
         };
-        // A slice that lives long takes more steps to grow.
-        let far = want(life * 9 / 10, if life > LIFE { 4 } else { 2 });
+        let far = match &self.told {
+            // A slice that lives long takes more steps to grow; so small a part of a limit is not worth a question.
+            Some(told) if life > LIFE => want(life * 9 / 10, 4, told.limit / WORTH_A_QUESTION),
+            _ => want(life * 9 / 10, 2, 0),
+        };
         // As the authority sees it: with three quarters of the limit left after the grant.
         let leaves_enough = |told: &Told| (told.remaining - far).saturating_mul(4) >= told.limit.saturating_mul(3);
         if self.told.as_ref().is_some_and(leaves_enough) {
             far
         } else {
-            want(AHEAD, 2)
+            want(AHEAD, 2, 0)
         }
     }
 
@@ -277,6 +282,14 @@ mod tests {
         let around = want_with(786, 10, LONGEST_LIFE);
         assert!((35..=36).contains(&around), "36 in four and a half: {around}");
         assert_eq!(want_with(1000, 8, LONGEST_LIFE), 32, "four times the last one");
+        let mut state = Slice::default();
+        let answer = AcquireAllowanceResponse {
+            remaining: 99_999,
+            life: prost_types::Duration::try_from(LONGEST_LIFE).ok(),
+            ..slice(1, 100_000, 100_000)
+        };
+        state.refill(&answer, Instant::now(), 0, 1).expect("enough");
+        assert_eq!(state.next_want(1), 100, "a thousandth of the limit");
     }
 
     #[test]

@@ -62,32 +62,73 @@ impl Event {
         self
     }
 
-    /// The statement that writes the event. It travels in one message with COMMIT, which takes no parameters: whatever
-    /// is text stands in it as hexadecimal digits.
-    pub(crate) fn statement(&self, tenant: &Tenant, transaction: &str) -> String {
+    /// The event with all that is added to it: who did it, by which method or else transaction, in which trace, from where.
+    pub(crate) fn note(&self, tenant: &Tenant, transaction: &str) -> Note {
         let call = Call::current();
         let call = call.as_deref();
         let method = call.and_then(Call::policy).map_or(transaction, |policy| &policy.method);
         let (kind, id) = self.resource.as_ref().map(|(kind, id)| (*kind, id.as_deref())).unzip();
-        let source = call
-            .and_then(|call| call.origin().address)
-            .map(|address| address.to_string());
+        Note {
+            id: Uuid::now_v7(),
+            caller_kind: i16::try_from(i32::from(tenant.kind())).unwrap_or_default(),
+            caller: plain(tenant.user().as_str()),
+            role: tenant.role().name(),
+            method: method.to_owned(),
+            resource_type: kind,
+            resource_id: id.flatten().map(plain),
+            resources: i32::try_from(self.resources).unwrap_or(i32::MAX),
+            before: self.before,
+            after: self.after,
+            trace: call.map(|call| Uuid::from_u128(call.context().trace_id.0)),
+            source: call.and_then(|call| call.origin().address).map(|address| address.to_string()),
+            reason: tenant.support_reason().map(plain),
+        }
+    }
+}
+
+/// PostgreSQL has no text with U+0000 in it.
+fn plain(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+/// What `audit.note` writes, beside the tenant.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "they are the columns of `audit.events`")]
+pub struct Note {
+    pub id: Uuid,
+    pub caller_kind: i16,
+    pub caller: String,
+    pub role: &'static str,
+    pub method: String,
+    pub resource_type: Option<&'static str>,
+    pub resource_id: Option<String>,
+    pub resources: i32,
+    pub before: Option<Digest>,
+    pub after: Option<Digest>,
+    pub trace: Option<Uuid>,
+    pub source: Option<String>,
+    pub reason: Option<String>,
+}
+
+impl Note {
+    /// The statement that writes the event. It travels in one message with COMMIT, which takes no parameters: whatever
+    /// is text stands in it as hexadecimal digits.
+    pub(crate) fn statement(&self, client: Uuid) -> String {
         format!(
-            "select audit.note('{}', '{}', {}::smallint, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
-            tenant.id().uuid(),
-            Uuid::now_v7(),
-            i32::from(tenant.kind()),
-            Text(Some(tenant.user().as_str())),
-            Text(Some(tenant.role().name())),
-            Text(Some(method)),
-            Text(kind),
-            Text(id.flatten()),
+            "select audit.note('{client}', '{}', {}::smallint, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+            self.id,
+            self.caller_kind,
+            Text(Some(&self.caller)),
+            Text(Some(self.role)),
+            Text(Some(&self.method)),
+            Text(self.resource_type),
+            Text(self.resource_id.as_deref()),
             self.resources,
             Bytes(self.before),
             Bytes(self.after),
-            Id(call.map(|call| call.context().trace_id.0)),
-            Text(source.as_deref()),
-            Text(tenant.support_reason()),
+            Id(self.trace),
+            Text(self.source.as_deref()),
+            Text(self.reason.as_deref()),
         )
     }
 }
@@ -101,10 +142,7 @@ impl fmt::Display for Text<'_> {
             return f.write_str("null");
         };
         f.write_str("convert_from('\\x")?;
-        // PostgreSQL has no text with U+0000 in it.
-        text.bytes()
-            .filter(|byte| *byte != 0)
-            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        text.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str("', 'UTF8')")
     }
 }
@@ -120,12 +158,12 @@ impl fmt::Display for Bytes {
     }
 }
 
-struct Id(Option<u128>);
+struct Id(Option<Uuid>);
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(id) => write!(f, "'{}'", Uuid::from_u128(id)),
+            Some(id) => write!(f, "'{id}'"),
             None => f.write_str("null"),
         }
     }
@@ -152,7 +190,8 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "what is written here reaches no database")]
     fn no_text_leaves_its_literal() {
         let tenant = Tenant::for_background(ClientId::new_v7(), "'; drop table audit.events; --");
-        let statement = Event::of("lead", "x'), null); rollback; --").statement(&tenant, "a\\'b");
+        let note = Event::of("lead", "x'), null); rollback; --").note(&tenant, "a\\'b");
+        let statement = note.statement(tenant.id().uuid());
         let plain = |char: char| char.is_ascii_alphanumeric() || " .,:()'\\-_".contains(char);
         assert!(statement.chars().all(plain), "{statement}");
         for word in ["drop", "rollback", "--", ";", "a\\'b"] {

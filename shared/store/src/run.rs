@@ -1,4 +1,4 @@
-//! The two doors: a named transaction, and a single statement.
+//! Two of the doors: a named transaction, and a single statement that reads.
 use std::time::{Duration, Instant};
 
 use onekeel_api::{Call, Deadline, ErrorReason, Fault};
@@ -28,14 +28,28 @@ impl Store {
     where
         W: AsyncFnOnce(&mut TenantTx) -> Result<T, Fault> + Clone,
     {
+        let repeated = async {
+            let mut races = Races::new(name);
+            loop {
+                match self.attempt(tenant, name, work.clone()).await {
+                    Err(fault) => races.lost(fault).await?,
+                    done => return done,
+                }
+            }
+        };
+        self.metered(name, repeated).await
+    }
+
+    /// Runs a transaction with its repetitions until the call's deadline, and counts and times the whole.
+    pub(crate) async fn metered<T>(
+        &self,
+        name: &'static str,
+        repeated: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         let (span, began) = (transaction_span(name), Instant::now());
-        let outcome = async {
-            let limit = Deadline::remaining_or(LONGEST_STATEMENT);
-            let repeated = tokio::time::timeout(limit, self.repeat(tenant, name, work));
-            repeated.await.unwrap_or_else(|_| Err(Fault::deadline_exceeded()))
-        }
-        .instrument(span.clone())
-        .await;
+        let limit = Deadline::remaining_or(LONGEST_STATEMENT);
+        let outcome = tokio::time::timeout(limit, repeated.instrument(span.clone())).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(Fault::deadline_exceeded()));
         let meter = self.meters.transaction(name);
         meter.seconds.record(began.elapsed());
         match &outcome {
@@ -47,25 +61,6 @@ impl Store {
             }
         }
         outcome
-    }
-
-    async fn repeat<T, W>(&self, tenant: &Tenant, name: &'static str, work: W) -> Result<T, Fault>
-    where
-        W: AsyncFnOnce(&mut TenantTx) -> Result<T, Fault> + Clone,
-    {
-        let mut backoff = FIRST_BACKOFF;
-        for attempt in 1.. {
-            let fault = match self.attempt(tenant, name, work.clone()).await {
-                Err(fault) if fault.reason() == ErrorReason::Conflict && attempt < MOST_ATTEMPTS => fault,
-                other => return other,
-            };
-            tracing::debug!(db.operation.name = name, attempt, %fault, "transaction lost a race");
-            metrics::counter!("onekeel_db_lost_races_total", "name" => name).increment(1);
-            Span::current().record("onekeel.transaction.lost_races", i64::from(attempt));
-            tokio::time::sleep(backoff).await;
-            backoff *= 3;
-        }
-        unreachable!("the loop returns at its last attempt")
     }
 
     async fn attempt<T, W>(&self, tenant: &Tenant, name: &'static str, work: W) -> Result<T, Fault>
@@ -138,6 +133,37 @@ impl Store {
             connection,
             _place: place,
         })
+    }
+}
+
+/// The races that a transaction has lost.
+pub(crate) struct Races {
+    name: &'static str,
+    lost: u32,
+    backoff: Duration,
+}
+
+impl Races {
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            lost: 0,
+            backoff: FIRST_BACKOFF,
+        }
+    }
+
+    /// Waits before the next attempt when that may help; otherwise the fault is the outcome.
+    pub async fn lost(&mut self, fault: Fault) -> Result<(), Fault> {
+        self.lost += 1;
+        if fault.reason() != ErrorReason::Conflict || self.lost == MOST_ATTEMPTS {
+            return Err(fault);
+        }
+        tracing::debug!(db.operation.name = self.name, attempt = self.lost, %fault, "transaction lost a race");
+        metrics::counter!("onekeel_db_lost_races_total", "name" => self.name).increment(1);
+        Span::current().record("onekeel.transaction.lost_races", i64::from(self.lost));
+        tokio::time::sleep(self.backoff).await;
+        self.backoff *= 3;
+        Ok(())
     }
 }
 

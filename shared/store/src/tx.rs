@@ -13,7 +13,7 @@ use sqlx::{Error, PgConnection, raw_sql};
 use uuid::Uuid;
 
 use crate::Store;
-use crate::audit::Event;
+use crate::audit::{Event, Note};
 use crate::cache::{Cache, Change, Kind};
 use crate::error::{fault, is_connection_lost};
 use crate::lane::Held;
@@ -51,20 +51,9 @@ impl TenantTx {
     /// Begins with a connection of the store; connections that died while idle are replaced, each at most once.
     pub(crate) async fn begin(store: &Store, tenant: &Tenant, name: &'static str) -> Result<Self, Fault> {
         let most = store.pool.options().get_max_connections();
-        let recording = Recording::of(&store.pool);
         let mut tried = 0;
         loop {
-            let connection = store.acquire(tenant.id().uuid()).await.map_err(|error| fault(&error))?;
-            let mut tx = Self {
-                connection: Some(connection),
-                tenant: tenant.clone(),
-                name,
-                event: None,
-                changes: Vec::new(),
-                cache: store.cache.clone(),
-                recording: recording.clone(),
-                metered: Some(Metered(Instant::now())),
-            };
+            let mut tx = Self::acquire(store, tenant, name).await?;
             let milliseconds = Deadline::remaining_or(LONGEST_STATEMENT).as_millis().max(1);
             // SQL that is put together at run time, here and in `commit` only; it holds a number and a parsed UUID.
             // One message, one round trip; `set local` ends with the transaction.
@@ -72,7 +61,7 @@ impl TenantTx {
                 "begin; set local statement_timeout = {milliseconds}; set local app.current_client_id = '{}'",
                 tx.client_id()
             );
-            let span = recording.span("BEGIN");
+            let span = tx.recording.span("BEGIN");
             let sent = raw_sql(AssertSqlSafe(begin)).execute(tx.raw()).await;
             let sent = sent.inspect_err(|error| mark(&span, error));
             match sent {
@@ -84,6 +73,21 @@ impl TenantTx {
                 Err(error) => return Err(fault(&error)),
             }
         }
+    }
+
+    /// With a connection on which nothing has begun.
+    pub(crate) async fn acquire(store: &Store, tenant: &Tenant, name: &'static str) -> Result<Self, Fault> {
+        let connection = store.acquire(tenant.id().uuid()).await.map_err(|error| fault(&error))?;
+        Ok(Self {
+            connection: Some(connection),
+            tenant: tenant.clone(),
+            name,
+            event: None,
+            changes: Vec::new(),
+            cache: store.cache.clone(),
+            recording: Recording::of(&store.pool),
+            metered: Some(Metered(Instant::now())),
+        })
     }
 
     /// The connection, for one statement.
@@ -126,15 +130,14 @@ impl TenantTx {
         let span = self.recording.span("COMMIT");
         let committed = match self.event.take() {
             Some(event) => {
-                let commit = format!("{}; commit", event.statement(&self.tenant, self.name));
+                let commit = format!("{}; commit", self.note(&event).statement(self.client_id()));
                 raw_sql(AssertSqlSafe(commit)).execute(self.raw()).await
             }
             None => raw_sql("select 1; commit").execute(self.raw()).await,
         };
         match committed.inspect_err(|error| mark(&span, error)) {
             Ok(_) => {
-                self.connection = None;
-                self.metered = None;
+                self.let_go();
                 self.cache.tell(std::mem::take(&mut self.changes)).await;
                 Ok(())
             }
@@ -155,7 +158,19 @@ impl TenantTx {
         }
     }
 
-    fn discard(&mut self) {
+    /// What the audit trail is told about `event`.
+    pub(crate) fn note(&self, event: &Event) -> Note {
+        event.note(&self.tenant, self.name)
+    }
+
+    /// Nothing is open on the connection: it goes back to the pool.
+    pub(crate) fn let_go(&mut self) {
+        self.connection = None;
+        self.metered = None;
+    }
+
+    /// The connection is of no more use.
+    pub(crate) fn discard(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             connection.close_on_drop();
         }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-/// A path to Redis that died without a word is believed for no longer than this.
-pub(crate) const LONGEST_BELIEF: Duration = Duration::from_secs(2);
+/// A path to Redis that died without a word is believed for no longer than this after it was last heard.
+const LONGEST_BELIEF: Duration = Duration::from_secs(2);
 const EXPECTED_KEYS: usize = 1000;
 const STAMPS: usize = 1024;
 /// What a key costs beside its text and its value.
@@ -22,7 +22,6 @@ pub(crate) type Raw = Option<Bytes>;
 struct Known {
     raw: Raw,
     epoch: u64,
-    read: Instant,
 }
 
 #[derive(Clone)]
@@ -54,6 +53,9 @@ pub(crate) struct Near {
     known: Cache<Box<str>, Known, Size>,
     /// Odd while Redis tells what changes. Every change of it makes all that is known worthless.
     epoch: AtomicU64,
+    began: Instant,
+    /// Milliseconds since `began` until which all that is known is believed.
+    believed: AtomicU64,
     /// Changes by hash of the key; keys that share a counter disturb one another, which costs a read.
     changes: Box<[AtomicU64]>,
     hasher: RandomState,
@@ -64,6 +66,8 @@ impl Near {
         Self {
             known: Cache::with_weighter(EXPECTED_KEYS, bytes, Size),
             epoch: AtomicU64::new(0),
+            began: Instant::now(),
+            believed: AtomicU64::new(0),
             changes: (0..STAMPS).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
         }
@@ -84,6 +88,17 @@ impl Near {
         self.known.clear();
     }
 
+    /// Redis has answered a question that was asked at `asked`, behind everything that it had to tell until then.
+    pub fn heard(&self, asked: Instant) {
+        let until = self.millis(asked + LONGEST_BELIEF);
+        self.believed.fetch_max(until, Ordering::SeqCst);
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.began);
+        since.as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
     /// This key has changed, or is about to.
     pub fn changed(&self, key: &str) {
         self.counter(key).fetch_add(1, Ordering::SeqCst);
@@ -99,8 +114,9 @@ impl Near {
 
     pub fn get(&self, key: &str) -> Option<Raw> {
         let known = self.known.get(key)?;
-        let fresh = known.epoch == self.epoch.load(Ordering::SeqCst) && known.read.elapsed() < LONGEST_BELIEF;
-        fresh.then_some(known.raw)
+        let told = known.epoch == self.epoch.load(Ordering::SeqCst);
+        let believed = self.millis(Instant::now()) < self.believed.load(Ordering::SeqCst);
+        (told && believed).then_some(known.raw)
     }
 
     /// Keeps an answer, unless the key has changed since `began`.
@@ -112,7 +128,6 @@ impl Near {
             // A copy of its own: what Redis sent is a piece of a buffer that would stay as a whole.
             raw: raw.as_deref().map(Bytes::copy_from_slice),
             epoch: began.epoch,
-            read: Instant::now(),
         };
         self.known.insert(key.into(), known);
         // A change between the look and the insert has removed nothing.
@@ -138,12 +153,22 @@ mod tests {
 
     const ONE: Raw = Some(Bytes::from_static(b"1"));
 
+    fn listening() -> Near {
+        let near = Near::new(10_000);
+        near.listen();
+        near.heard(Instant::now());
+        near
+    }
+
     #[test]
     fn an_answer_is_kept_while_redis_tells_and_the_key_has_not_changed() {
         let near = Near::new(10_000);
         near.keep("a", &ONE, near.stamp("a"));
         assert_eq!(near.get("a"), None, "nobody listens yet");
         near.listen();
+        near.keep("a", &ONE, near.stamp("a"));
+        assert_eq!(near.get("a"), None, "Redis was not heard yet");
+        near.heard(Instant::now());
         near.keep("a", &ONE, near.stamp("a"));
         assert_eq!(near.get("a"), Some(ONE));
         let began = near.stamp("a");
@@ -157,8 +182,7 @@ mod tests {
 
     #[test]
     fn a_break_makes_all_that_is_known_worthless() {
-        let near = Near::new(10_000);
-        near.listen();
+        let near = listening();
         let began = near.stamp("a");
         near.keep("a", &ONE, began);
         near.forget_all();
@@ -171,9 +195,22 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_redis_is_not_believed() {
+        let near = listening();
+        near.keep("a", &ONE, near.stamp("a"));
+        assert_eq!(near.get("a"), Some(ONE));
+        let silent = Near::new(10_000);
+        silent.listen();
+        silent.heard(Instant::now().checked_sub(LONGEST_BELIEF).unwrap());
+        silent.keep("a", &ONE, silent.stamp("a"));
+        assert_eq!(silent.get("a"), None);
+        silent.heard(Instant::now());
+        assert_eq!(silent.get("a"), Some(ONE), "nothing changed meanwhile");
+    }
+
+    #[test]
     fn it_holds_no_more_than_its_bytes() {
-        let near = Near::new(10_000);
-        near.listen();
+        let near = listening();
         for number in 0..1000 {
             let key = format!("key {number}");
             near.keep(&key, &ONE, near.stamp(&key));

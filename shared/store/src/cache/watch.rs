@@ -1,15 +1,22 @@
-//! Listens to what Redis tells of changed keys, and forgets everything near whenever something may have been missed.
+//! Listens to what Redis tells of changed keys, and forgets everything near whenever something may have been missed. What
+//! Redis tells comes on the connection of all questions, in its order: an answer shows that nothing was missed until then.
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fred::prelude::*;
 use fred::types::client::Invalidation;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
 
 use super::near::Near;
 
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// How often Redis is asked whether it is there; several times within the time in which it is believed.
+const BEAT: Duration = Duration::from_millis(400);
+/// How long the mark lasts of a process that is gone.
+const MARK_TTL: i64 = 60_000;
 
 /// Runs until the cache is gone.
 pub(crate) async fn listen(redis: Client, near: Weak<Near>) {
@@ -18,6 +25,7 @@ pub(crate) async fn listen(redis: Client, near: Weak<Near>) {
     let mut errors = redis.error_rx();
     let mut reconnects = redis.reconnect_rx();
     let mut silences = redis.unresponsive_rx();
+    let mark = format!("onekeel:listener:{}", Uuid::new_v4());
     while near.strong_count() > 0 {
         if !begin(&redis, &near).await {
             tokio::time::sleep(RETRY_AFTER).await;
@@ -25,6 +33,7 @@ pub(crate) async fn listen(redis: Client, near: Weak<Near>) {
         }
         tokio::select! {
             () = follow(&mut changes, &near) => {}
+            () = beat(&redis, &mark, &near) => {}
             _ = errors.recv() => {}
             _ = reconnects.recv() => {}
             _ = silences.recv() => {}
@@ -45,6 +54,27 @@ async fn begin(redis: &Client, near: &Weak<Near>) -> bool {
         near.listen();
         true
     })
+}
+
+/// Until the mark is gone that it keeps in Redis: somebody flushed it, which Redis tells in words that are not understood.
+async fn beat(redis: &Client, mark: &str, near: &Weak<Near>) {
+    let mut beats = tokio::time::interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut marked = false;
+    loop {
+        beats.tick().await;
+        let (asked, expires) = (Instant::now(), Some(Expiration::PX(MARK_TTL)));
+        let only_known = marked.then_some(SetOptions::XX);
+        let set: Result<Option<String>, Error> = redis.set(mark, "", expires, only_known, false).await;
+        let Some(near) = near.upgrade() else { return };
+        match set {
+            Ok(Some(_)) => near.heard(asked),
+            Ok(None) => return,
+            // Nothing is heard; what is near is not believed for long.
+            Err(_) => {}
+        }
+        marked |= matches!(set, Ok(Some(_)));
+    }
 }
 
 async fn follow(changes: &mut Receiver<Invalidation>, near: &Weak<Near>) {

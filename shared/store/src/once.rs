@@ -1,0 +1,127 @@
+//! A statement that writes, in one round trip: it sets its tenant itself, and as no transaction is open it commits itself.
+use onekeel_api::Fault;
+use onekeel_tenancy::Tenant;
+use sqlx::error::DatabaseError;
+use uuid::Uuid;
+
+use crate::audit::{Event, Note};
+use crate::error::{fault, is_connection_lost};
+use crate::run::Races;
+use crate::statement::Statement;
+use crate::tx::TenantTx;
+use crate::{DbResult, Store};
+
+/// A connection for exactly one statement that writes.
+///
+/// The statement takes its tenant from `(select $1 as client_id from onekeel.set_tenant($1))`, and all rows that it writes
+/// come from there: without that, row-level security refuses them. Nothing of it survives the statement. Dropped before the
+/// statement has ended, the connection is cleared in a task of its own or closed, as that of a [`TenantTx`].
+pub struct Once(TenantTx);
+
+impl Once {
+    /// The connection, for the statement.
+    pub fn conn(&mut self) -> Statement<'_> {
+        self.0.conn()
+    }
+
+    /// The tenant, for the statement's first parameter.
+    pub fn client_id(&self) -> Uuid {
+        self.0.client_id()
+    }
+
+    /// What it is called, for `updated_by`.
+    pub fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    /// What `audit.note` is to be told; the statement calls it.
+    pub fn note(&self, event: &Event) -> Note {
+        self.0.note(event)
+    }
+}
+
+/// What the statement may be refused for.
+#[derive(Clone, Copy, Debug)]
+pub struct Constraints {
+    /// The primary key of the row, whose value the call has made for itself alone. Where it is there already, an earlier
+    /// attempt of the same call was successful. The row is written before everything else.
+    pub own: &'static str,
+    /// What other constraints mean to the caller, by their names.
+    pub known: fn(&str) -> Option<Fault>,
+}
+
+impl Store {
+    /// Runs one statement that writes for `tenant`, and repeats it where the connection was lost or a race.
+    ///
+    /// That the row's key is the call's own makes repeating safe: whether a lost connection has committed is found out by
+    /// the next attempt. Ends at the call's deadline, or after 30 s.
+    ///
+    /// Cancel-safe: a dropped call has written everything or nothing.
+    ///
+    /// # Errors
+    /// What `constraints` say; `CONFLICT` after five lost races; `UNAVAILABLE` when the database is not reachable, marked
+    /// [`Fault::is_commit_unknown`] when the statement may have been committed.
+    pub async fn once<W>(
+        &self,
+        tenant: &Tenant,
+        name: &'static str,
+        constraints: Constraints,
+        work: W,
+    ) -> Result<(), Fault>
+    where
+        W: AsyncFnOnce(&mut Once) -> Result<(), sqlx::Error> + Clone,
+    {
+        let repeated = async {
+            let mut races = Races::new(name);
+            loop {
+                match self.attempt_once(tenant, name, constraints, work.clone()).await {
+                    Err(fault) => races.lost(fault).await?,
+                    Ok(()) => return Ok(()),
+                }
+            }
+        };
+        self.metered(name, repeated).await
+    }
+
+    /// Connections that died, while idle or under the statement, are replaced, each at most once.
+    async fn attempt_once<W>(
+        &self,
+        tenant: &Tenant,
+        name: &'static str,
+        constraints: Constraints,
+        work: W,
+    ) -> Result<(), Fault>
+    where
+        W: AsyncFnOnce(&mut Once) -> Result<(), sqlx::Error> + Clone,
+    {
+        let most = self.pool.options().get_max_connections();
+        let mut lost = 0;
+        let in_doubt = |fault: Fault, lost: u32| if lost > 0 { fault.commit_unknown() } else { fault };
+        loop {
+            let acquired = TenantTx::acquire(self, tenant, name).await;
+            let mut once = Once(acquired.map_err(|fault| in_doubt(fault, lost))?);
+            let Err(error) = work.clone()(&mut once).await else {
+                once.0.let_go();
+                return Ok(());
+            };
+            if is_connection_lost(&error) {
+                once.0.discard();
+                lost += 1;
+                if lost <= most {
+                    continue;
+                }
+                return Err(in_doubt(fault(&error), lost));
+            }
+            once.0.let_go();
+            let broken = error.as_database_error().and_then(DatabaseError::constraint);
+            // It was refused for what it is: no earlier attempt has written it.
+            let Some(broken) = broken else {
+                return Err(in_doubt(fault(&error), lost));
+            };
+            if broken.starts_with(constraints.own) {
+                return Ok(());
+            }
+            return Err(error).on_constraint(constraints.known);
+        }
+    }
+}
