@@ -14,6 +14,7 @@ mod kept;
 mod killed;
 mod lanes;
 mod load;
+mod once;
 mod policies;
 mod protocol;
 mod races;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         cached::door::what_is_invalidated_stays_away;
         cached::door::a_tenant_keeps_no_more_than_its_share;
         cached::door::many_who_ask_at_once_read_once;
+        cached::door::a_redis_that_is_flushed_is_noticed;
         cached::servers::replicas_that_race_read_what_was_acknowledged;
         cached::servers::dropped_writes_leave_no_old_value_behind;
         cached::servers::without_redis_reads_are_right_and_caching_returns;
@@ -69,6 +71,9 @@ fn main() -> ExitCode {
         flow::a_clock_of_redis_that_is_set_by_hours_admits_no_more_and_no_less with faketime;
         clocks::servers_whose_clocks_are_hours_apart_admit_no_more_than_the_limit with faketime;
         lanes::slow_calls_of_one_tenant_leave_connections_to_another;
+        once::a_lost_connection_is_found_out;
+        once::a_statement_without_its_tenant_writes_nothing;
+        once::creations_whose_session_ends_are_made_once;
         killed::an_import_survives_the_kill_of_every_server;
         restart::postgres_ends_under_load_and_nothing_acknowledged_is_lost;
         storm::no_limit_is_exceeded_and_nothing_is_lost_in_a_storm;

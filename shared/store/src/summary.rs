@@ -42,7 +42,8 @@ pub(crate) fn summary(sql: &str) -> String {
 }
 
 fn push(parts: &mut Vec<String>, operation: &str, word: &str) {
-    if let Some(name) = name(word) {
+    // Every statement that is a transaction of its own sets its tenant.
+    if let Some(name) = name(word).filter(|name| *name != "onekeel.set_tenant") {
         parts.push(format!("{operation} {name}"));
     }
 }
@@ -67,6 +68,12 @@ mod tests {
                 "with row as ( insert into lead.leads (id) values ($1) returning *), charge as (
                     insert into quota.charges (client_id) values ($2) ) select id from row",
                 "INSERT lead.leads INSERT quota.charges",
+            ),
+            (
+                "with tenant as materialized ( select $1::uuid as client_id from onekeel.set_tenant($1) ), row as (
+                    insert into lead.leads (client_id) select client_id from tenant returning client_id )
+                select audit.note(client_id, $2) from row",
+                "INSERT lead.leads SELECT audit.note",
             ),
             (
                 "select used from quota.usage where client_id = $1 for no key update",

@@ -1,11 +1,13 @@
 //! The cache itself, with two doors as two replicas have them.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use onekeel_api::lead::Lead;
 use onekeel_api::{ClientId, Fault};
+use onekeel_operator::private::Backing;
+use onekeel_operator::stack::Plan;
 use onekeel_store::{CacheConfig, Held, Kind, Store, StoreConfig, TenantTx};
 use onekeel_tenancy::Tenant;
 use onekeel_tests::World;
@@ -13,6 +15,8 @@ use tokio::sync::{Notify, Semaphore};
 
 const KIND: Kind<Lead> = Kind::new("test", |lead| lead.etag.parse().unwrap_or_default());
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// What is near is believed for 2 s; the rest is for a machine that is busy.
+const LONGEST_BELIEF: Duration = Duration::from_secs(3);
 const MOST_TRIES: usize = 5;
 
 async fn door(world: &World, policy: &str) -> anyhow::Result<Store> {
@@ -224,6 +228,28 @@ pub async fn many_who_ask_at_once_read_once(world: Arc<World>) -> anyhow::Result
         reads.push(read);
     }
     anyhow::bail!("{reads:?} reads by 64 who ask at once")
+}
+
+/// Redis says in a word of its own that everything is gone, which is not understood.
+pub async fn a_redis_that_is_flushed_is_noticed(suite: Arc<World>) -> anyhow::Result<()> {
+    drop(suite);
+    let mut world = World::on(Backing::start_private().await?, &Plan::default()).await?;
+    let (door, tenant) = (door(&world, "*=100x30").await?, stranger());
+    let kept = async || {
+        read(&door, &tenant, "a", Some(version(1))).await?;
+        anyhow::Ok(door.cache().get(&tenant, &KIND, "a").await == Held::Value(version(1)))
+    };
+    ensure!(kept().await?, "it was not kept");
+    let redis = world.backing.redis().context("a private Redis")?;
+    redis.tell("FLUSHALL").await?;
+    let flushed = Instant::now();
+    while door.cache().get(&tenant, &KIND, "a").await != Held::Nothing {
+        ensure!(flushed.elapsed() < LONGEST_BELIEF, "what is gone is believed for {:?}", flushed.elapsed());
+        tokio::task::yield_now().await;
+    }
+    println!("what was flushed was believed for {:.2?}", flushed.elapsed());
+    ensure!(kept().await?, "nothing is kept after the flush");
+    world.stop().await
 }
 
 /// How often is read when 64 ask for the same.
