@@ -11,7 +11,10 @@ use crate::progress;
 use crate::variant::{Rounds, Variant};
 use crate::world::World;
 
-/// Rounds before the first one that counts in which a call may fail.
+/// Rounds before the first one that counts: with so many calls of each tenant as the dice fall, but no more than so many, and
+/// in the first ones of them a call may fail.
+const CALLS_OF_EACH: u64 = 10;
+const MOST_ROUNDS_BEFORE: u32 = 5;
 const COLD_ROUNDS: u32 = 2;
 
 /// A run.
@@ -56,15 +59,24 @@ impl Bench {
         Ok(measured)
     }
 
-    /// A round that does not count. Servers that have just started may ask a caller to try again, so it is tried again too.
+    /// Rounds that do not count, until each tenant has called: what a server asks once of each tenant is no part of a call.
+    /// Servers that have just started may ask a caller to try again, so it is tried again too.
     async fn warm_up(&self, variant: &Variant) -> anyhow::Result<()> {
-        for _ in 0..COLD_ROUNDS {
+        let enough = CALLS_OF_EACH * u64::from(self.world.sizes.active);
+        let mut done = 0;
+        for round in 0..MOST_ROUNDS_BEFORE {
             match variant.round(self.seconds()).await {
-                Ok(_) => return Ok(()),
-                Err(error) => progress::say(&format!("  {}, still cold: {error:#}", variant.name)),
+                Ok(measured) => done += measured.units,
+                Err(error) if round < COLD_ROUNDS => {
+                    progress::say(&format!("  {}, still cold: {error:#}", variant.name));
+                }
+                Err(error) => return Err(error),
+            }
+            if done >= enough {
+                break;
             }
         }
-        variant.round(self.seconds()).await.map(drop)
+        Ok(())
     }
 
     /// Both variants in turn, and the ratio of what they do a second.

@@ -32,23 +32,31 @@ pub trait Job: Send + Sync + 'static {
     }
 }
 
+/// The step of SplitMix64.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// Numbers that look random and cost nothing.
 pub struct Dice(u64);
 
 impl Dice {
-    /// Numbers of their own for each `seed`.
+    /// Numbers of their own for each `seed`, also for neighbouring ones: those begin far from one another.
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        Self(mixed(seed.wrapping_mul(STEP)))
     }
 
     /// A number below `end`.
     pub fn below(&mut self, end: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let below = (mixed ^ (mixed >> 31)) % u64::from(end.max(1));
+        self.0 = self.0.wrapping_add(STEP);
+        let below = mixed(self.0) % u64::from(end.max(1));
         u32::try_from(below).expect("it is below a u32")
     }
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+fn mixed(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// What one round came to.

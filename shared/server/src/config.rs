@@ -84,7 +84,7 @@ pub struct Config {
     )]
     pub cache_policy: CachePolicy,
     /// Bytes of cached values that this process holds itself.
-    #[arg(long, env = "CACHE_NEAR_BYTES", default_value_t = 4 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(65_536..=1_073_741_824))]
+    #[arg(long, env = "CACHE_NEAR_BYTES", default_value_t = 2 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(65_536..=1_073_741_824))]
     pub cache_near_bytes: u64,
     /// Most calls at once; more are refused with UNAVAILABLE.
     #[arg(long, env = "MAX_CALLS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
