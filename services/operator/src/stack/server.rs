@@ -141,6 +141,8 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
         .env("QUOTA_ADDR", &settings.quota)
         .env("TENANT_ADDR", &settings.tenant)
         .env("REPLICAS", settings.replicas.to_string())
+        // As in the image.
+        .env("MALLOC_ARENA_MAX", "1")
         .env("LOG_FORMAT", "text");
     if let Some(folder) = &settings.tls {
         command
