@@ -47,7 +47,10 @@ fn lost() -> sqlx::Error {
     sqlx::Error::Io(ErrorKind::ConnectionReset.into())
 }
 
-#[expect(clippy::disallowed_types, reason = "the statement that lacks its tenant is made of the one that has it")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the statement that lacks its tenant is made of the one that has it"
+)]
 fn as_it_stands(sql: String) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(sql)
 }
@@ -106,7 +109,11 @@ pub async fn a_statement_without_its_tenant_writes_nothing(world: Arc<World>) ->
         let write = async |once: &mut Once| {
             let from = "from onekeel.set_tenant($1)";
             let sql = WRITE.replace("$1::uuid as client_id", "$4::uuid as client_id");
-            let sql = if set.is_some() { sql } else { sql.replace(from, "where $1::uuid is null") };
+            let sql = if set.is_some() {
+                sql
+            } else {
+                sql.replace(from, "where $1::uuid is null")
+            };
             let insert = sqlx::query(as_it_stands(sql))
                 .bind(set.map(ClientId::uuid))
                 .bind(Uuid::now_v7())
@@ -115,7 +122,9 @@ pub async fn a_statement_without_its_tenant_writes_nothing(world: Arc<World>) ->
             insert.execute(once.conn()).await.map(drop)
         };
         let refused = store.once(&tenant(own.id), "write", CONSTRAINTS, write).await;
-        let refused = refused.err().with_context(|| format!("{set:?} wrote a row of {row:?}"))?;
+        let refused = refused
+            .err()
+            .with_context(|| format!("{set:?} wrote a row of {row:?}"))?;
         ensure!(refused.reason() == ErrorReason::Internal, "{refused:?}");
         ensure!(world.rows(row).await? == 0, "a row is there");
     }
@@ -157,7 +166,11 @@ pub async fn creations_whose_session_ends_are_made_once(suite: Arc<World>) -> an
     while ended < LEAST_ENDED {
         ended += usize::from(end_one(&world).await?);
         let over = tokio::time::Instant::now() > deadline || callers.len() < CALLERS;
-        ensure!(!over, "only {ended} sessions could be ended: {:?}", callers.try_join_next());
+        ensure!(
+            !over,
+            "only {ended} sessions could be ended: {:?}",
+            callers.try_join_next()
+        );
     }
     enough.store(true, Ordering::Release);
     let mut created = 0;
@@ -166,6 +179,9 @@ pub async fn creations_whose_session_ends_are_made_once(suite: Arc<World>) -> an
     }
     let (used, rows) = (world.settle(admin.id).await?, world.rows(admin.id).await?);
     println!("{created} leads created, none refused, while {ended} sessions ended at work; {rows} rows, {used} used");
-    ensure!(created == rows && rows == used, "{created} created, {rows} rows, {used} used");
+    ensure!(
+        created == rows && rows == used,
+        "{created} created, {rows} rows, {used} used"
+    );
     world.stop().await
 }

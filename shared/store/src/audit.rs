@@ -80,7 +80,9 @@ impl Event {
             before: self.before,
             after: self.after,
             trace: call.map(|call| Uuid::from_u128(call.context().trace_id.0)),
-            source: call.and_then(|call| call.origin().address).map(|address| address.to_string()),
+            source: call
+                .and_then(|call| call.origin().address)
+                .map(|address| address.to_string()),
             reason: tenant.support_reason().map(plain),
         }
     }

@@ -1,4 +1,6 @@
 //! A statement that writes, in one round trip: it sets its tenant itself, and as no transaction is open it commits itself.
+use std::pin::pin;
+
 use onekeel_api::Fault;
 use onekeel_tenancy::Tenant;
 use sqlx::error::DatabaseError;
@@ -71,7 +73,7 @@ impl Store {
     where
         W: AsyncFnOnce(&mut Once) -> Result<(), sqlx::Error> + Clone,
     {
-        let repeated = async {
+        let repeated = pin!(async {
             let mut races = Races::new(name);
             loop {
                 match self.attempt_once(tenant, name, constraints, work.clone()).await {
@@ -79,7 +81,7 @@ impl Store {
                     Ok(()) => return Ok(()),
                 }
             }
-        };
+        });
         self.metered(name, repeated).await
     }
 

@@ -1,4 +1,5 @@
 //! Two of the doors: a named transaction, and a single statement that reads.
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use onekeel_api::{Call, Deadline, ErrorReason, Fault};
@@ -28,7 +29,7 @@ impl Store {
     where
         W: AsyncFnOnce(&mut TenantTx) -> Result<T, Fault> + Clone,
     {
-        let repeated = async {
+        let repeated = pin!(async {
             let mut races = Races::new(name);
             loop {
                 match self.attempt(tenant, name, work.clone()).await {
@@ -36,11 +37,12 @@ impl Store {
                     done => return done,
                 }
             }
-        };
+        });
         self.metered(name, repeated).await
     }
 
-    /// Runs a transaction with its repetitions until the call's deadline, and counts and times the whole.
+    /// Runs a transaction with its repetitions until the call's deadline, and counts and times the whole. Pass what is pinned
+    /// where it stands: it is large, and would be moved several times.
     pub(crate) async fn metered<T>(
         &self,
         name: &'static str,
@@ -102,7 +104,7 @@ impl Store {
         W: AsyncFnOnce(&mut Single) -> Result<T, sqlx::Error> + Clone,
     {
         let (span, began) = (transaction_span(name), Instant::now());
-        let read = async {
+        let read = pin!(async {
             let most = self.pool.options().get_max_connections();
             let mut tried = 0;
             loop {
@@ -113,7 +115,7 @@ impl Store {
                 }
                 tried += 1;
             }
-        };
+        });
         let limit = Deadline::remaining_or(LONGEST_STATEMENT);
         let read = tokio::time::timeout(limit, read.instrument(span.clone())).await;
         self.meters.statement(name).record(began.elapsed());

@@ -244,7 +244,11 @@ pub async fn a_redis_that_is_flushed_is_noticed(suite: Arc<World>) -> anyhow::Re
     redis.tell("FLUSHALL").await?;
     let flushed = Instant::now();
     while door.cache().get(&tenant, &KIND, "a").await != Held::Nothing {
-        ensure!(flushed.elapsed() < LONGEST_BELIEF, "what is gone is believed for {:?}", flushed.elapsed());
+        ensure!(
+            flushed.elapsed() < LONGEST_BELIEF,
+            "what is gone is believed for {:?}",
+            flushed.elapsed()
+        );
         tokio::task::yield_now().await;
     }
     println!("what was flushed was believed for {:.2?}", flushed.elapsed());
