@@ -73,57 +73,35 @@ impl Store {
     where
         W: AsyncFnOnce(&mut Once) -> Result<(), sqlx::Error> + Clone,
     {
+        let most = self.pool.options().get_max_connections();
         let repeated = pin!(async {
-            let mut races = Races::new(name);
+            let (mut races, mut lost) = (Races::new(name), 0);
+            let in_doubt = |fault: Fault, lost: u32| if lost > 0 { fault.commit_unknown() } else { fault };
             loop {
-                match self.attempt_once(tenant, name, constraints, work.clone()).await {
-                    Err(fault) => races.lost(fault).await?,
-                    Ok(()) => return Ok(()),
+                let acquired = TenantTx::acquire(self, tenant, name).await;
+                let mut once = Once(acquired.map_err(|fault| in_doubt(fault, lost))?);
+                let Err(error) = work.clone()(&mut once).await else {
+                    once.0.let_go();
+                    return Ok(());
+                };
+                if is_connection_lost(&error) {
+                    // While idle or under the statement; each is replaced at most once.
+                    once.0.discard();
+                    lost += 1;
+                    if lost > most {
+                        return Err(in_doubt(fault(&error), lost));
+                    }
+                    continue;
+                }
+                once.0.let_go();
+                match error.as_database_error().and_then(DatabaseError::constraint) {
+                    Some(broken) if broken.starts_with(constraints.own) => return Ok(()),
+                    // It was refused for what it is: no earlier attempt has written it.
+                    Some(_) => return Err(error).on_constraint(constraints.known),
+                    None => races.lost(in_doubt(fault(&error), lost)).await?,
                 }
             }
         });
         self.metered(name, repeated).await
-    }
-
-    /// Connections that died, while idle or under the statement, are replaced, each at most once.
-    async fn attempt_once<W>(
-        &self,
-        tenant: &Tenant,
-        name: &'static str,
-        constraints: Constraints,
-        work: W,
-    ) -> Result<(), Fault>
-    where
-        W: AsyncFnOnce(&mut Once) -> Result<(), sqlx::Error> + Clone,
-    {
-        let most = self.pool.options().get_max_connections();
-        let mut lost = 0;
-        let in_doubt = |fault: Fault, lost: u32| if lost > 0 { fault.commit_unknown() } else { fault };
-        loop {
-            let acquired = TenantTx::acquire(self, tenant, name).await;
-            let mut once = Once(acquired.map_err(|fault| in_doubt(fault, lost))?);
-            let Err(error) = work.clone()(&mut once).await else {
-                once.0.let_go();
-                return Ok(());
-            };
-            if is_connection_lost(&error) {
-                once.0.discard();
-                lost += 1;
-                if lost <= most {
-                    continue;
-                }
-                return Err(in_doubt(fault(&error), lost));
-            }
-            once.0.let_go();
-            let broken = error.as_database_error().and_then(DatabaseError::constraint);
-            // It was refused for what it is: no earlier attempt has written it.
-            let Some(broken) = broken else {
-                return Err(in_doubt(fault(&error), lost));
-            };
-            if broken.starts_with(constraints.own) {
-                return Ok(());
-            }
-            return Err(error).on_constraint(constraints.known);
-        }
     }
 }
