@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use onekeel_api::{ClientId, ErrorReason, Fault};
 use onekeel_operator::stack::Plan;
-use onekeel_store::{Constraints, Once, Store, StoreConfig};
+use onekeel_store::{Once, Store, StoreConfig};
 use onekeel_tenancy::Tenant;
 use onekeel_tests::{World, lead_named};
 use uuid::Uuid;
@@ -16,17 +16,17 @@ const CALLERS: usize = 8;
 const CREATIONS: usize = 100;
 /// Fewer sessions that were ended at work would show nothing.
 const LEAST_ENDED: usize = 20;
-const CONSTRAINTS: Constraints = Constraints {
-    own: "leads_pkey",
-    known: |name| {
-        name.starts_with("leads_email_key")
-            .then(|| Fault::already_exists("lead"))
-    },
-};
 const WRITE: &str = "with tenant as materialized (select $1::uuid as client_id from onekeel.set_tenant($1))
     insert into lead.leads (client_id, id, first_name, last_name, email, company, source, status, score, tags,
         created_at, updated_at, updated_by, stored_bytes)
-    select client_id, $2, '', '', $3, '', '', 1, 0, '{}', now(), now(), 'test', 1 from tenant";
+    select client_id, $2, '', '', $3, '', '', 1, 0, '{}', now(), now(), 'test', 1 from tenant
+    on conflict (client_id, id) do nothing";
+
+fn known_constraint(constraint: &str) -> Option<Fault> {
+    constraint
+        .starts_with("leads_email_key")
+        .then(|| Fault::already_exists("lead"))
+}
 
 async fn door(world: &World) -> anyhow::Result<Store> {
     let config = StoreConfig {
@@ -55,10 +55,10 @@ fn as_it_stands(sql: String) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(sql)
 }
 
-async fn write(once: &mut Once, id: Uuid, email: &str) -> Result<(), sqlx::Error> {
+async fn write(once: &mut Once, id: Uuid, email: &str) -> Result<bool, sqlx::Error> {
     let client = once.client_id();
     let insert = sqlx::query(WRITE).bind(client).bind(id).bind(email);
-    insert.execute(once.conn()).await.map(drop)
+    Ok(insert.execute(once.conn()).await?.rows_affected() > 0)
 }
 
 /// What the store makes of a statement whose first connection is lost, before it or after its commit.
@@ -66,24 +66,37 @@ async fn write_losing(store: &Store, tenant: &Tenant, email: &str, after_commit:
     let (id, attempts) = (Uuid::now_v7(), AtomicU32::new(0));
     let work = async |once: &mut Once| {
         let first = attempts.fetch_add(1, Ordering::SeqCst) == 0;
-        if !first || after_commit {
-            write(once, id, email).await?;
-        }
-        if first { Err(lost()) } else { Ok(()) }
+        let written = (!first || after_commit) && write(once, id, email).await?;
+        if first { Err(lost()) } else { Ok(written) }
     };
-    store.once(tenant, "write", CONSTRAINTS, work).await?;
+    store.once(tenant, "write", known_constraint, work).await?;
     Ok(attempts.into_inner())
+}
+
+/// PostgreSQL checks a table's indexes from the oldest to the newest; this makes that of the key the newest.
+async fn renew_key(world: &World) -> anyhow::Result<()> {
+    let reindex = "reindex index concurrently lead.leads_pkey";
+    sqlx::query(reindex).execute(&world.behind).await?;
+    Ok(())
 }
 
 pub async fn a_lost_connection_is_found_out(world: Arc<World>) -> anyhow::Result<()> {
     let (store, member) = (door(&world).await?, world.member("enterprise").await?);
     let tenant = tenant(member.id);
     let before = world.rows(member.id).await?;
-    for (email, after_commit) in [("before@example.com", false), ("after@example.com", true)] {
+    let losses = [
+        ("before@example.com", false),
+        ("after@example.com", true),
+        ("newest@example.com", true),
+    ];
+    for (email, after_commit) in losses {
+        if email.starts_with("newest") {
+            renew_key(&world).await?;
+        }
         let attempts = write_losing(&store, &tenant, email, after_commit).await?;
         ensure!(attempts == 2, "{attempts} attempts");
     }
-    ensure!(world.rows(member.id).await? == before + 2, "each is there once");
+    ensure!(world.rows(member.id).await? == before + 3, "each is there once");
 
     let known = write_losing(&store, &tenant, "after@example.com", false).await;
     let known = known.err().context("its address is taken by another one")?;
@@ -92,13 +105,70 @@ pub async fn a_lost_connection_is_found_out(world: Arc<World>) -> anyhow::Result
         "{known:?}"
     );
     let always = store
-        .once(&tenant, "write", CONSTRAINTS, async |_: &mut Once| Err(lost()))
+        .once(&tenant, "write", known_constraint, async |_: &mut Once| Err(lost()))
         .await;
     let always = always.err().context("it was always lost")?;
     ensure!(
         always.reason() == ErrorReason::Unavailable && always.is_commit_unknown(),
         "{always:?}"
     );
+    Ok(())
+}
+
+/// What waits for another transaction's end, with a statement that writes leads.
+async fn somebody_waits(world: &World) -> anyhow::Result<bool> {
+    let waits = "select exists (select from pg_stat_activity
+        where wait_event_type = 'Lock' and application_name = 'once' and query like '%insert into lead.leads%')";
+    Ok(sqlx::query_scalar(waits).fetch_one(&world.behind).await?)
+}
+
+pub async fn an_attempt_that_still_commits_is_waited_for(world: Arc<World>) -> anyhow::Result<()> {
+    renew_key(&world).await?;
+    let (store, member) = (door(&world).await?, world.member("enterprise").await?);
+    let (tenant, id, email) = (tenant(member.id), Uuid::now_v7(), "slow@example.com");
+    // What the server goes on with when the connection is lost.
+    let mut earlier = world.behind.begin().await?;
+    let insert = sqlx::query(WRITE).bind(member.id.uuid()).bind(id).bind(email);
+    insert.execute(&mut *earlier).await?;
+    let attempts = AtomicU32::new(0);
+    let work = async |once: &mut Once| match attempts.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(lost()),
+        _ => write(once, id, email).await,
+    };
+    let commit = async {
+        while !somebody_waits(&world).await? {
+            tokio::task::yield_now().await;
+        }
+        earlier.commit().await?;
+        anyhow::Ok(())
+    };
+    let both = async { tokio::join!(store.once(&tenant, "write", known_constraint, work), commit) };
+    let (again, committed) = tokio::time::timeout(Duration::from_secs(20), both).await?;
+    committed?;
+    again?;
+    ensure!(world.rows(member.id).await? == 1, "it is there once");
+    Ok(())
+}
+
+pub async fn a_lost_race_is_run_again_and_a_taken_key_refused(world: Arc<World>) -> anyhow::Result<()> {
+    let (store, member) = (door(&world).await?, world.member("enterprise").await?);
+    let (tenant, id, attempts) = (tenant(member.id), Uuid::now_v7(), AtomicU32::new(0));
+    let race = "do $$ begin raise serialization_failure; end $$";
+    let work = async |once: &mut Once| {
+        if attempts.fetch_add(1, Ordering::SeqCst) < 2 {
+            sqlx::raw_sql(race).execute(once.conn()).await?;
+        }
+        write(once, id, "race@example.com").await
+    };
+    store.once(&tenant, "write", known_constraint, work).await?;
+    let attempts = attempts.into_inner();
+    ensure!(attempts == 3, "{attempts} attempts");
+
+    let taken = async |once: &mut Once| write(once, id, "other@example.com").await;
+    let taken = store.once(&tenant, "write", known_constraint, taken).await;
+    let taken = taken.err().context("its key is another row's")?;
+    ensure!(taken.reason() == ErrorReason::Internal, "{taken:?}");
+    ensure!(world.rows(member.id).await? == 1, "only the first is there");
     Ok(())
 }
 
@@ -119,9 +189,9 @@ pub async fn a_statement_without_its_tenant_writes_nothing(world: Arc<World>) ->
                 .bind(Uuid::now_v7())
                 .bind("x@example.com")
                 .bind(row.uuid());
-            insert.execute(once.conn()).await.map(drop)
+            Ok(insert.execute(once.conn()).await?.rows_affected() > 0)
         };
-        let refused = store.once(&tenant(own.id), "write", CONSTRAINTS, write).await;
+        let refused = store.once(&tenant(own.id), "write", known_constraint, write).await;
         let refused = refused
             .err()
             .with_context(|| format!("{set:?} wrote a row of {row:?}"))?;

@@ -2,7 +2,7 @@
 use onekeel_api::quota::Resource;
 use onekeel_api::{Digest, Etag, Fault, LeadId};
 use onekeel_gate::{ChargeRow, Resize, Resized, write_charge, write_release};
-use onekeel_store::{Constraints, DbResult, Event, Once, Single, TenantTx};
+use onekeel_store::{DbResult, Event, Once, Single, TenantTx};
 use uuid::Uuid;
 
 use crate::fields::Fields;
@@ -20,15 +20,9 @@ pub(crate) fn constraint(name: &str) -> Option<Fault> {
 /// What a lead is charged as: itself, and its bytes.
 pub(crate) type Charges = [ChargeRow; 2];
 
-/// What a lead's statement of its own may be refused for.
-pub(crate) const CONSTRAINTS: Constraints = Constraints {
-    own: "leads_pkey",
-    known: constraint,
-};
-
 /// Writes the lead, its charges and its event in one statement, in one round trip: all exist, or none. The lead is the
-/// first, as the others are selected from it.
-pub(crate) async fn insert(once: &mut Once, new: &NewLead, [lead, bytes]: Charges) -> Result<(), sqlx::Error> {
+/// first, as the others are selected from it; where it is there already, nothing is written.
+pub(crate) async fn insert(once: &mut Once, new: &NewLead, [lead, bytes]: Charges) -> Result<bool, sqlx::Error> {
     let (client, name, fields) = (once.client_id(), once.name(), &new.fields);
     let note = once.note(&Event::of("lead", new.id).after(&new.shown()));
     let insert = sqlx::query!(
@@ -38,6 +32,7 @@ pub(crate) async fn insert(once: &mut Once, new: &NewLead, [lead, bytes]: Charge
             insert into lead.leads (client_id, id, first_name, last_name, email, phone, phone_raw, company, source,
                 status, score, tags, external_id, request_id, created_at, updated_at, updated_by, stored_bytes)
             select client_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17 from tenant
+            on conflict (client_id, id) do nothing
             returning client_id
         ), charge as (
             insert into quota.charges (client_id, reservation_id, first_unit, units, resource, of)
@@ -85,7 +80,7 @@ pub(crate) async fn insert(once: &mut Once, new: &NewLead, [lead, bytes]: Charge
         note.source,
         note.reason
     );
-    insert.execute(once.conn()).await.map(drop)
+    Ok(insert.execute(once.conn()).await?.rows_affected() > 0)
 }
 
 /// The lead that an earlier call with this request id created.

@@ -44,7 +44,7 @@ impl LeadService for Leads {
         let new = NewLead::try_from(request.into_inner())?;
         let write = async |charges: Charges| {
             let insert = async |once: &mut Once| repo::insert(once, &new, charges).await;
-            self.store.once(&tenant, "create_lead", repo::CONSTRAINTS, insert).await
+            self.store.once(&tenant, "create_lead", repo::constraint, insert).await
         };
         let units = [
             (Resource::Leads, 1),

@@ -27,7 +27,7 @@ pub use catalogue::{SCHEMAS, UNSCOPED_TABLES, WallError};
 pub use changes::{Changes, Feed};
 pub use directory::Directory;
 pub use error::DbResult;
-pub use once::{Constraints, Once};
+pub use once::Once;
 pub use open::{Store, StoreConfig};
 pub use statement::Statement;
 pub use tx::{Single, TenantTx};

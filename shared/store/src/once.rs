@@ -42,36 +42,30 @@ impl Once {
     }
 }
 
-/// What the statement may be refused for.
-#[derive(Clone, Copy, Debug)]
-pub struct Constraints {
-    /// The primary key of the row, whose value the call has made for itself alone. Where it is there already, an earlier
-    /// attempt of the same call was successful. The row is written before everything else.
-    pub own: &'static str,
-    /// What other constraints mean to the caller, by their names.
-    pub known: fn(&str) -> Option<Fault>,
-}
-
 impl Store {
-    /// Runs one statement that writes for `tenant`, and repeats it where the connection was lost or a race.
+    /// Runs one statement that writes for `tenant`, and repeats it where the connection was lost or a race. `work` tells
+    /// whether it has written; `known` is what a broken constraint means to the caller, by its name.
     ///
-    /// That the row's key is the call's own makes repeating safe: whether a lost connection has committed is found out by
-    /// the next attempt. Ends at the call's deadline, or after 30 s.
+    /// The row that it writes first has a key that the call made for itself alone, and the statement does nothing where that
+    /// row is there already (`on conflict … do nothing`). So whether a lost connection has committed is found out by the
+    /// next attempt, whose look at the key comes before all other constraints and waits for a commit that is on its way.
+    /// Ends at the call's deadline, or after 30 s.
     ///
     /// Cancel-safe: a dropped call has written everything or nothing.
     ///
     /// # Errors
-    /// What `constraints` say; `CONFLICT` after five lost races; `UNAVAILABLE` when the database is not reachable, marked
-    /// [`Fault::is_commit_unknown`] when the statement may have been committed.
+    /// What `known` says; `CONFLICT` after five lost races; `UNAVAILABLE` when the database is not reachable, marked
+    /// [`Fault::is_commit_unknown`] when the statement may have been committed; `INTERNAL` when the first attempt has written
+    /// nothing.
     pub async fn once<W>(
         &self,
         tenant: &Tenant,
         name: &'static str,
-        constraints: Constraints,
+        known: fn(&str) -> Option<Fault>,
         work: W,
     ) -> Result<(), Fault>
     where
-        W: AsyncFnOnce(&mut Once) -> Result<(), sqlx::Error> + Clone,
+        W: AsyncFnOnce(&mut Once) -> Result<bool, sqlx::Error> + Clone,
     {
         let most = self.pool.options().get_max_connections();
         let repeated = pin!(async {
@@ -80,9 +74,16 @@ impl Store {
             loop {
                 let acquired = TenantTx::acquire(self, tenant, name).await;
                 let mut once = Once(acquired.map_err(|fault| in_doubt(fault, lost))?);
-                let Err(error) = work.clone()(&mut once).await else {
-                    once.0.let_go();
-                    return Ok(());
+                let error = match work.clone()(&mut once).await {
+                    Ok(written) => {
+                        once.0.let_go();
+                        return if written || lost > 0 {
+                            Ok(())
+                        } else {
+                            Err(nothing(name))
+                        };
+                    }
+                    Err(error) => error,
                 };
                 if is_connection_lost(&error) {
                     // While idle or under the statement; each is replaced at most once.
@@ -94,14 +95,17 @@ impl Store {
                     continue;
                 }
                 once.0.let_go();
-                match error.as_database_error().and_then(DatabaseError::constraint) {
-                    Some(broken) if broken.starts_with(constraints.own) => return Ok(()),
+                if error.as_database_error().and_then(DatabaseError::constraint).is_some() {
                     // It was refused for what it is: no earlier attempt has written it.
-                    Some(_) => return Err(error).on_constraint(constraints.known),
-                    None => races.lost(in_doubt(fault(&error), lost)).await?,
+                    return Err(error).on_constraint(known);
                 }
+                races.lost(in_doubt(fault(&error), lost)).await?;
             }
         });
         self.metered(name, repeated).await
     }
+}
+
+fn nothing(name: &str) -> Fault {
+    Fault::internal(format!("{name} has written nothing, though its key is new"))
 }
