@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         abuse::rapid_resets_end_their_connection_only;
         abuse::a_stream_that_stalls_ends_at_its_deadline_with_what_it_sent;
         abuse::headers_of_any_content_get_an_answer;
+        cached::door::what_is_asked_for_twice_is_kept;
         cached::door::a_slow_reader_never_puts_an_old_value_back;
         cached::door::what_is_invalidated_stays_away;
         cached::door::a_tenant_keeps_no_more_than_its_share;
@@ -72,6 +73,8 @@ fn main() -> ExitCode {
         clocks::servers_whose_clocks_are_hours_apart_admit_no_more_than_the_limit with faketime;
         lanes::slow_calls_of_one_tenant_leave_connections_to_another;
         once::a_lost_connection_is_found_out;
+        once::an_attempt_that_still_commits_is_waited_for;
+        once::a_lost_race_is_run_again_and_a_taken_key_refused;
         once::a_statement_without_its_tenant_writes_nothing;
         once::creations_whose_session_ends_are_made_once;
         killed::an_import_survives_the_kill_of_every_server;

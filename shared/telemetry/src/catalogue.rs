@@ -129,7 +129,7 @@ pub const CATALOGUE: &[Area] = &[
         metric("onekeel_key_reload_failures_total", Counter, "source", "Looks that found keys which must not be taken, or none at all; the old ones stay in use. Alarm on any growth."),
     ] },
     Area { name: "Caches", metrics: &[
-        metric("onekeel_cache_reads_total", Counter, "outcome", "Reads through the tenants' cache: answered by it (`hit`), by the database (`miss`), by a read of another call that was under way (`shared`), or by the database because Redis is away (`away`)."),
+        metric("onekeel_cache_reads_total", Counter, "outcome", "Reads through the tenants' cache: answered by it (`hit`), by the database (`miss`, or `first` when the row is asked for the first time and not kept), by a read of another call that was under way (`shared`), or by the database because Redis is away (`away`)."),
         metric("onekeel_cache_fills_total", Counter, "outcome", "Values that readers offered to Redis: `kept`, `outdated` because something newer was known, `no_room` because the tenant holds as many as its plan allows, or `away`."),
         metric("onekeel_cache_failures_total", Counter, "", "Commands of the cache that Redis did not answer; after each, nothing is asked for half a second."),
         metric("onekeel_cache_breaks_total", Counter, "", "Times that changes may have been missed, so that everything near was forgotten."),

@@ -11,6 +11,7 @@
 //! A slow reader never puts an old value over a newer one: entries carry the row's version, and a writer leaves the version
 //! behind also where it leaves no value. A writer whose COMMIT nobody knows the end of leaves a doubt, under which nothing
 //! is kept. Without Redis, reads go to PostgreSQL and nothing fails.
+mod asked;
 mod change;
 mod entry;
 mod flights;
@@ -32,6 +33,7 @@ pub(crate) use change::Change;
 pub use policy::CachePolicy;
 pub use read::Held;
 
+use asked::Asked;
 use flights::Flights;
 use names::Names;
 use policy::Share;
@@ -97,6 +99,7 @@ struct Inner {
     remote: Remote,
     policy: CachePolicy,
     flights: Flights,
+    asked: Asked,
 }
 
 impl Cache {
@@ -109,6 +112,7 @@ impl Cache {
             remote: Remote::connect(&config.url, config.near_bytes)?,
             policy: config.policy,
             flights: Flights::default(),
+            asked: Asked::default(),
         }))))
     }
 

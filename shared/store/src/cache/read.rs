@@ -38,6 +38,7 @@ pub enum Held<T> {
 struct Outcomes {
     hit: Counter,
     miss: Counter,
+    first: Counter,
     shared: Counter,
     away: Counter,
 }
@@ -47,6 +48,7 @@ static OUTCOMES: LazyLock<Outcomes> = LazyLock::new(|| {
     Outcomes {
         hit: of("hit"),
         miss: of("miss"),
+        first: of("first"),
         shared: of("shared"),
         away: of("away"),
     }
@@ -86,7 +88,8 @@ impl Cache {
         inner.fill(tenant, &names, known, Some(found), share).await
     }
 
-    /// The value of the entry, or what `load` reads from the database: by one call for all who ask at the same time.
+    /// The value of the entry, or what `load` reads from the database: by one call for all who ask at the same time. An entry
+    /// that is asked for the first time is read from the database and not kept.
     ///
     /// # Errors
     /// Whatever `load` returns; the cache itself never fails a call.
@@ -97,9 +100,16 @@ impl Cache {
     {
         let Some(inner) = &self.0 else { return load().await };
         let names = Names::of(tenant.id(), kind.name, key);
+        let keys = [&*names.generation, &*names.entry];
         let now = inner.remote.stamp(&names.entry);
-        let Some([known, raw]) = inner.remote.get([&names.generation, &names.entry]).await else {
-            OUTCOMES.away.increment(1);
+        // Nobody joins a read whose beginning Redis was not told of: what changes meanwhile would not be heard.
+        let (alone, looked) = match inner.remote.near(keys) {
+            None if !inner.asked.before(&names.entry) => (&OUTCOMES.first, None),
+            None => (&OUTCOMES.away, inner.remote.ask(keys).await),
+            near => (&OUTCOMES.away, near),
+        };
+        let Some([known, raw]) = looked else {
+            alone.increment(1);
             return load().await;
         };
         let hit = match held(tenant, &known, &raw) {

@@ -82,12 +82,22 @@ impl Remote {
         self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
     }
 
+    /// What stands below two keys, if it is near.
+    pub fn near(&self, keys: [&str; 2]) -> Option<[Raw; 2]> {
+        let [first, second] = keys.map(|key| self.near.get(key));
+        Some([first?, second?])
+    }
+
     /// What stands below two keys, from near or from Redis; `None` when that is not known.
     pub async fn get(&self, keys: [&str; 2]) -> Option<[Raw; 2]> {
-        let near = keys.map(|key| self.near.get(key));
-        if let [Some(first), Some(second)] = near {
-            return Some([first, second]);
+        match self.near(keys) {
+            None => self.ask(keys).await,
+            near => near,
         }
+    }
+
+    /// What Redis holds below two keys; `None` when that is not known.
+    pub async fn ask(&self, keys: [&str; 2]) -> Option<[Raw; 2]> {
         if !self.is_up() {
             return None;
         }
