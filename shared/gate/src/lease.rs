@@ -49,14 +49,14 @@ impl Leases {
         for (resource, wanted) in wanted {
             takes.push(Take::new(self.slot(tenant, resource)?, wanted));
         }
-        self.complete(&mut takes).await?;
+        if takes.iter().any(|take| take.charge.is_none()) {
+            // Seldom and large: apart, so that the others need not carry it.
+            Box::pin(self.complete(&mut takes)).await?;
+        }
         Ok(takes.iter_mut().filter_map(|take| take.charge.take()).collect())
     }
 
     async fn complete(&self, takes: &mut [Take]) -> Result<(), Fault> {
-        if takes.iter().all(|take| take.charge.is_some()) {
-            return Ok(());
-        }
         let mut open: Vec<&mut Take> = takes.iter_mut().filter(|take| take.charge.is_none()).collect();
         // In one order, so that two calls never wait for one another.
         open.sort_by_key(|take| take.slot.resource);

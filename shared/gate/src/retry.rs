@@ -14,7 +14,7 @@ where
     };
     let retried = matches!(fault.reason(), ErrorReason::QuotaExceeded | ErrorReason::AlreadyExists);
     match request_id.filter(|_| retried) {
-        Some(request_id) => find(request_id).await?.ok_or(fault),
+        Some(request_id) => Box::pin(find(request_id)).await?.ok_or(fault),
         None => Err(fault),
     }
 }
