@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use onekeel_operator::bench::Options;
 
-use crate::jobs::Leads;
+use crate::jobs::{ForTenant, Leads, touch};
 use crate::load::Measured;
 use crate::outcome::{Goal, Outcome};
 use crate::pgbench::Script;
@@ -97,6 +97,11 @@ impl Bench {
     /// Callers of the product's lead server.
     pub fn leads(&self, replica: usize) -> anyhow::Result<Leads> {
         Leads::of(&self.world, &self.world.stack.address("lead", replica)?)
+    }
+
+    /// Calls once for each tenant.
+    pub async fn touch<J: ForTenant>(&self, job: J) -> anyhow::Result<()> {
+        touch(job, self.world.sizes, self.callers()).await
     }
 
     /// A script that runs by the lead server's login.

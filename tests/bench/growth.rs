@@ -7,7 +7,7 @@ use onekeel_operator::bench::Options;
 use onekeel_operator::private::Backing;
 
 use crate::bench::Bench;
-use crate::jobs::{Create, Get, Leads, List, Touch};
+use crate::jobs::{Create, Get, List};
 use crate::load::{Measured, drive};
 use crate::outcome::{Goal, Outcome};
 use crate::processor::Watched;
@@ -98,9 +98,10 @@ async fn grow(
         report.add(control(first).await?);
     }
     for call in ["GetLead", "ListLeads", "CreateLead"] {
-        if call == "CreateLead" {
-            for bench in &worlds {
-                Touch::all(&bench.leads(0)?, &Arc::default(), bench.callers()).await?;
+        for bench in &mut worlds {
+            let first = first_calls(bench, call).await?;
+            if call == "GetLead" && part == "tenants" {
+                report.add(vec![first]);
             }
         }
         let variants: anyhow::Result<Vec<Variant>> = worlds.iter_mut().map(|bench| variant(bench, call)).collect();
@@ -128,29 +129,38 @@ async fn grow(
     Ok(())
 }
 
+/// One call of each tenant; what such a call costs.
+async fn first_calls(bench: &mut Bench, call: &str) -> anyhow::Result<Outcome> {
+    let (leads, tenants) = (bench.leads(0)?, bench.world.sizes.tenants);
+    let watched = bench.world.watched("lead", 0)?;
+    let before = watched.spent()?;
+    match call {
+        "CreateLead" => bench.touch(Create::uncounted(leads)).await?,
+        _ => bench.touch(Get::any(leads)).await?,
+    }
+    let calls = Measured {
+        units: tenants.into(),
+        spent: watched.spent()? - before,
+        ..Measured::default()
+    };
+    let what = format!("GetLead: processor time of a tenant's first call, the first of {tenants} tenants");
+    Ok(Outcome::new(
+        "tenants",
+        what,
+        "µs",
+        Goal::None,
+        vec![calls.all_micros()],
+    ))
+}
+
 fn variant(bench: &mut Bench, call: &'static str) -> anyhow::Result<Variant> {
     let watched = bench.world.watched("lead", 0)?;
     let (leads, callers) = (bench.leads(0)?, bench.callers());
     Ok(match call {
-        "GetLead" => Variant::calls(call, get(leads), callers, &watched),
+        "GetLead" => Variant::calls(call, Get::any(leads), callers, &watched),
         "ListLeads" => Variant::calls(call, List { leads }, callers, &watched),
-        _ => Variant::calls(call, create(leads), callers, &watched),
+        _ => Variant::calls(call, Create::uncounted(leads), callers, &watched),
     })
-}
-
-fn get(leads: Leads) -> Get {
-    Get {
-        leads,
-        stored: true,
-        among: u32::MAX,
-    }
-}
-
-fn create(leads: Leads) -> Create {
-    Create {
-        leads,
-        created: Arc::default(),
-    }
 }
 
 /// Two lead servers on one PostgreSQL: what a call costs when both work, to what it costs when one does.
@@ -168,10 +178,13 @@ async fn replicas(backing: &Backing, options: &Options, report: &mut Report) -> 
     let callers = (bench.callers() / 2).max(1);
     for call in ["GetLead", "CreateLead"] {
         let (one, both) = if call == "GetLead" {
-            let jobs = [Arc::new(get(bench.leads(0)?)), Arc::new(get(bench.leads(1)?))];
+            let jobs = [Arc::new(Get::any(bench.leads(0)?)), Arc::new(Get::any(bench.leads(1)?))];
             (alone(&jobs[0], callers, &watched), together(jobs, callers, &watched))
         } else {
-            let jobs = [Arc::new(create(bench.leads(0)?)), Arc::new(create(bench.leads(1)?))];
+            let jobs = [
+                Arc::new(Create::uncounted(bench.leads(0)?)),
+                Arc::new(Create::uncounted(bench.leads(1)?)),
+            ];
             (alone(&jobs[0], callers, &watched), together(jobs, callers, &watched))
         };
         let measured = bench.alternate(call, &[&both, &one]).await?;

@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use http::uri::PathAndQuery;
 use onekeel_api::lead::lead_service_client::LeadServiceClient;
 use onekeel_api::lead::{CreateLeadRequest, GetLeadRequest, ImportLeadsRequest, Lead, ListLeadsRequest};
 use tokio::task::JoinSet;
 use tonic::Request;
+use tonic::client::Grpc;
 use tonic::transport::Channel;
+use tonic_prost::ProstCodec;
 
 use crate::load::{Dice, Job};
 use crate::world::{Bearer, Sizes, World, lead_id, tenant_of};
@@ -19,10 +22,38 @@ const IMPORTED: usize = 500;
 const LARGEST_ANSWER: usize = 16 << 20;
 const LONGEST_CALL: Duration = Duration::from_secs(30);
 
+/// A call for one certain tenant.
+pub trait ForTenant: Send + Sync + 'static {
+    /// One call, as [`Job::call`].
+    fn for_tenant(&self, tenant: u32) -> impl Future<Output = anyhow::Result<u64>> + Send;
+}
+
+/// Calls once for one tenant after the other, so that what a server asks once of each has been asked.
+pub async fn touch<J: ForTenant>(job: J, sizes: Sizes, callers: usize) -> anyhow::Result<()> {
+    let (job, next) = (Arc::new(job), Arc::new(AtomicU32::new(0)));
+    let mut running = JoinSet::new();
+    for _ in 0..callers {
+        let (job, next) = (job.clone(), next.clone());
+        running.spawn(async move {
+            loop {
+                let tenant = next.fetch_add(1, Ordering::Relaxed);
+                if tenant >= sizes.active {
+                    return anyhow::Ok(());
+                }
+                job.for_tenant(tenant).await?;
+            }
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
 /// Callers of a lead server, with the tokens of all tenants.
 #[derive(Clone)]
 pub struct Leads {
-    clients: Arc<[LeadServiceClient<Channel>]>,
+    channels: Arc<[Channel]>,
     tokens: Arc<[Bearer]>,
     sizes: Sizes,
     next: Arc<AtomicU64>,
@@ -31,23 +62,25 @@ pub struct Leads {
 impl Leads {
     /// Callers of the server at `host:port`.
     pub fn of(world: &World, address: &str) -> anyhow::Result<Self> {
-        let clients = World::channels(address)?
-            .into_iter()
-            .map(|channel| LeadServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER));
         Ok(Self {
-            clients: clients.collect(),
+            channels: World::channels(address)?.into(),
             tokens: world.tokens.clone(),
             sizes: world.sizes,
             next: Arc::default(),
         })
     }
 
-    /// The clients take turns.
-    pub fn client(&self) -> LeadServiceClient<Channel> {
+    /// The channels take turns.
+    fn channel(&self) -> Channel {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let count = self.clients.len() as u64;
-        let place = usize::try_from(turn % count).expect("there are few clients");
-        self.clients[place].clone()
+        let count = self.channels.len() as u64;
+        let place = usize::try_from(turn % count).expect("there are few channels");
+        self.channels[place].clone()
+    }
+
+    /// A client on the next channel.
+    pub fn client(&self) -> LeadServiceClient<Channel> {
+        LeadServiceClient::new(self.channel()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// A request of a tenant by its number.
@@ -88,18 +121,32 @@ pub struct Get {
 
 impl Job for Get {
     async fn call(&self, dice: &mut Dice) -> anyhow::Result<u64> {
-        let number = self.leads.sizes.any_lead(dice, self.among);
+        self.one(self.leads.sizes.any_lead(dice, self.among)).await
+    }
+}
+
+impl ForTenant for Get {
+    async fn for_tenant(&self, tenant: u32) -> anyhow::Result<u64> {
+        self.one(tenant).await
+    }
+}
+
+impl Get {
+    /// Of any lead in the table.
+    pub fn any(leads: Leads) -> Self {
+        Self {
+            leads,
+            stored: true,
+            among: u32::MAX,
+        }
+    }
+
+    async fn one(&self, number: u32) -> anyhow::Result<u64> {
         let id = lead_id(number).to_string();
-        let request = self
-            .leads
-            .request(tenant_of(number, self.leads.sizes), GetLeadRequest { id: id.clone() });
-        let lead = self
-            .leads
-            .client()
-            .get_lead(request)
-            .await
-            .context("GetLead")?
-            .into_inner();
+        let wish = GetLeadRequest { id: id.clone() };
+        let request = self.leads.request(tenant_of(number, self.leads.sizes), wish);
+        let lead = self.leads.client().get_lead(request).await;
+        let lead = lead.context("GetLead")?.into_inner();
         let email = !self.stored || lead.email == format!("lead{number}@example.com");
         ensure!(lead.id == id && email, "another lead was answered: {lead:?}");
         Ok(1)
@@ -107,6 +154,7 @@ impl Job for Get {
 }
 
 /// CreateLead for any tenant; the answer is what was sent, with an id.
+#[derive(Clone)]
 pub struct Create {
     /// Callers.
     pub leads: Leads,
@@ -121,6 +169,16 @@ impl Job for Create {
 }
 
 impl Create {
+    /// Nobody asks how many there were.
+    pub fn uncounted(leads: Leads) -> Self {
+        Self {
+            leads,
+            created: Arc::default(),
+        }
+    }
+}
+
+impl ForTenant for Create {
     async fn for_tenant(&self, tenant: u32) -> anyhow::Result<u64> {
         let email = fresh_email();
         let wish = CreateLeadRequest {
@@ -138,47 +196,26 @@ impl Create {
     }
 }
 
-/// CreateLead for one tenant after the other, so that each has its leases.
-pub struct Touch {
-    create: Create,
-    next: AtomicU32,
-}
-
-impl Touch {
-    /// Calls until each tenant had its turn.
-    pub async fn all(leads: &Leads, created: &Arc<AtomicU64>, callers: usize) -> anyhow::Result<()> {
-        let create = Create {
-            leads: leads.clone(),
-            created: created.clone(),
-        };
-        let touch = Arc::new(Self {
-            create,
-            next: AtomicU32::new(0),
-        });
-        let mut running = JoinSet::new();
-        for _ in 0..callers {
-            let touch = touch.clone();
-            running.spawn(async move {
-                loop {
-                    let tenant = touch.next.fetch_add(1, Ordering::Relaxed);
-                    if tenant >= touch.create.leads.sizes.active {
-                        return anyhow::Ok(());
-                    }
-                    touch.create.for_tenant(tenant).await?;
-                }
-            });
-        }
-        while let Some(ended) = running.join_next().await {
-            ended??;
-        }
-        Ok(())
-    }
-}
-
 /// ListLeads of any tenant; the answer is fifty leads, the newest first.
 pub struct List {
     /// Callers.
     pub leads: Leads,
+}
+
+/// What callers look at of a page. They share the processors with the server, and pgbench looks at nothing.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Page {
+    #[prost(message, repeated, tag = "1")]
+    leads: Vec<Listed>,
+    #[prost(string, tag = "2")]
+    next_page_token: String,
+}
+
+/// See [`Page`].
+#[derive(Clone, PartialEq, prost::Message)]
+struct Listed {
+    #[prost(string, tag = "1")]
+    id: String,
 }
 
 impl Job for List {
@@ -188,13 +225,12 @@ impl Job for List {
             ..ListLeadsRequest::default()
         };
         let request = self.leads.request(self.leads.sizes.any_tenant(dice), wish);
-        let page = self
-            .leads
-            .client()
-            .list_leads(request)
-            .await
-            .context("ListLeads")?
-            .into_inner();
+        let mut channel = Grpc::new(self.leads.channel());
+        channel.ready().await?;
+        let path = PathAndQuery::from_static("/onekeel.lead.v1.LeadService/ListLeads");
+        let codec = ProstCodec::<ListLeadsRequest, Page>::default();
+        let page = channel.unary(request, path, codec).await;
+        let page = page.context("ListLeads")?.into_inner();
         let sorted = page.leads.is_sorted_by(|one, next| one.id > next.id);
         ensure!(
             page.leads.len() == PAGE && sorted && !page.next_page_token.is_empty(),

@@ -12,7 +12,7 @@ use onekeel_operator::private::Backing;
 use self::jobs::{Asks, What};
 use self::node::{Peer, find};
 use crate::bench::Bench;
-use crate::jobs::{Create, Get, List, Touch};
+use crate::jobs::{Create, Get, List};
 use crate::load::Measured;
 use crate::outcome::{Goal, Outcome};
 use crate::processor::Watched;
@@ -53,28 +53,11 @@ async fn side_by_side(bench: &mut Bench, peer: &Peer, what: What) -> anyhow::Res
     let (callers, watched) = (bench.callers(), bench.world.watched("lead", 0)?);
     let leads = bench.leads(0)?;
     if matches!(what, What::Create) {
-        Touch::all(&leads, &std::sync::Arc::default(), callers).await?;
+        bench.touch(Create::uncounted(leads.clone())).await?;
     }
     let ours = match what {
-        What::Create => Variant::calls(
-            "CreateLead",
-            Create {
-                leads,
-                created: std::sync::Arc::default(),
-            },
-            callers,
-            &watched,
-        ),
-        What::Get => Variant::calls(
-            "GetLead",
-            Get {
-                leads,
-                stored: true,
-                among: u32::MAX,
-            },
-            callers,
-            &watched,
-        ),
+        What::Create => Variant::calls("CreateLead", Create::uncounted(leads), callers, &watched),
+        What::Get => Variant::calls("GetLead", Get::any(leads), callers, &watched),
         What::List => Variant::calls("ListLeads", List { leads }, callers, &watched),
     };
     let watched = Watched {

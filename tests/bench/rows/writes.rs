@@ -9,7 +9,7 @@ use onekeel_tenancy::Role;
 use tonic::Request;
 
 use crate::bench::Bench;
-use crate::jobs::{Create, Import, Touch};
+use crate::jobs::{Create, Import};
 use crate::outcome::{Goal, Outcome};
 use crate::scripts;
 use crate::variant::Variant;
@@ -22,11 +22,11 @@ const IMPORTERS: usize = 8;
 pub async fn create(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let (before, created) = (bench.created_rows().await?, Arc::new(AtomicU64::new(0)));
     let watched = bench.world.watched("lead", 0)?;
-    Touch::all(&bench.leads(0)?, &created, bench.callers()).await?;
     let job = Create {
         leads: bench.leads(0)?,
         created: created.clone(),
     };
+    bench.touch(job.clone()).await?;
     let ours = Variant::calls("CreateLead", job, bench.callers(), &watched);
     let direct = Variant::pgbench("pgbench create", bench.script("create", scripts::CREATE)?);
     let what = "CreateLead, charged and audited / pgbench of the same statements";
@@ -41,9 +41,14 @@ pub async fn create(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
 pub async fn import(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let (before, created) = (bench.created_rows().await?, Arc::new(AtomicU64::new(0)));
     let watched = bench.world.watched("lead", 0)?;
-    Touch::all(&bench.leads(0)?, &created, bench.callers()).await?;
+    let leads = bench.leads(0)?;
+    let touch = Create {
+        leads: leads.clone(),
+        created: created.clone(),
+    };
+    bench.touch(touch).await?;
     let job = Import {
-        leads: bench.leads(0)?,
+        leads,
         created: created.clone(),
     };
     let ours = Variant::calls("ImportLeads", job, IMPORTERS, &watched);

@@ -87,6 +87,8 @@ pub async fn make(pool: &PgPool, sizes: Sizes) -> anyhow::Result<()> {
     run(&mut connection, "set session_replication_role = replica").await?;
     run(&mut connection, "set synchronous_commit = off").await?;
     tenants(&mut connection, sizes).await?;
+    // A third of the time that it takes to keep all of them up to date row by row.
+    run(&mut connection, DROP_INDEXES).await?;
     let bar = progress::bar("making leads", sizes.rows.into());
     let mut first = 0;
     while first < sizes.rows {
@@ -96,7 +98,8 @@ pub async fn make(pool: &PgPool, sizes: Sizes) -> anyhow::Result<()> {
         first = last + 1;
     }
     bar.finish_and_clear();
-    progress::say("letting PostgreSQL look at them");
+    progress::say("making indexes, and letting PostgreSQL look at them");
+    run(&mut connection, MAKE_INDEXES).await?;
     run(&mut connection, "set session_replication_role = origin").await?;
     run(&mut connection, "set synchronous_commit = on").await?;
     run(&mut connection, "vacuum analyze").await?;
@@ -131,6 +134,22 @@ const PLAN: &str = "
         return encode(substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
             || '\\x7000'::bytea || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid;
     grant usage on schema bench to public";
+
+/// All but that of the primary key.
+const DROP_INDEXES: &str = "
+    create table bench.indexes as
+        select i.indexrelid::regclass::text as name, pg_get_indexdef(i.indexrelid) as definition from pg_index i
+        where i.indrelid = 'lead.leads'::regclass
+            and not exists (select from pg_constraint c where c.conindid = i.indexrelid);
+    do $$ declare name text; begin
+        for name in select i.name from bench.indexes i loop execute 'drop index ' || name; end loop;
+    end $$";
+
+const MAKE_INDEXES: &str = "
+    set maintenance_work_mem = '512MB';
+    do $$ declare definition text; begin
+        for definition in select i.definition from bench.indexes i loop execute definition; end loop;
+    end $$";
 
 const TENANTS: &str = "
     insert into tenant.clients (client_id, display_name, slug, state, plan, created_at, updated_at, updated_by)
