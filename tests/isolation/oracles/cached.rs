@@ -11,7 +11,10 @@ pub async fn what_one_tenant_caches_another_never_reads(suite: Arc<World>) -> an
     let mut world = World::on(Backing::start_private().await?, &Plan::default()).await?;
     let (a, b) = (world.member("enterprise").await?, world.member("enterprise").await?);
     let lead = a.create(lead_named("emil")).await?;
-    a.get(&lead.id).await?;
+    // From the second time on, what is asked for is looked for in Redis and kept there.
+    for _ in 0..2 {
+        a.get(&lead.id).await?;
+    }
     let redis = world.backing.redis().context("a private Redis")?;
     let entry = |id| format!("onekeel:{{{id}}}:lead:{}", lead.id);
     let kept = redis.tell(&format!("EXISTS {}", entry(a.id))).await?;
@@ -19,11 +22,14 @@ pub async fn what_one_tenant_caches_another_never_reads(suite: Arc<World>) -> an
 
     let absent = b.get(&uuid::Uuid::now_v7().to_string()).await;
     let absent = absent.err().context("a lead that never was is there")?;
-    let foreign = b.get(&lead.id).await.err().context("B reads A's lead")?;
-    same_refusal(&foreign, &absent)?;
+    for _ in 0..2 {
+        let foreign = b.get(&lead.id).await.err().context("B reads A's lead")?;
+        same_refusal(&foreign, &absent)?;
+    }
 
     // Even an entry that got below the key of another tenant is not that tenant's.
     let other = b.create(lead_named("frieda")).await?;
+    ensure!(b.get(&other.id).await? == other, "B reads another lead");
     let place = format!("onekeel:{{{}}}:lead:{}", b.id, other.id);
     let copied = redis.tell(&format!("COPY {} {place} REPLACE", entry(a.id))).await?;
     ensure!(copied.contains('1'), "the entry was not copied: {copied}");
