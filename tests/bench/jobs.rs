@@ -28,6 +28,9 @@ pub trait ForTenant: Send + Sync + 'static {
     fn for_tenant(&self, tenant: u32) -> impl Future<Output = anyhow::Result<u64>> + Send;
 }
 
+/// A server that has just started may ask a caller to try again.
+const MOST_TRIES: u32 = 5;
+
 /// Calls once for one tenant after the other, so that what a server asks once of each has been asked.
 pub async fn touch<J: ForTenant>(job: J, sizes: Sizes, callers: usize) -> anyhow::Result<()> {
     let (job, next) = (Arc::new(job), Arc::new(AtomicU32::new(0)));
@@ -40,7 +43,11 @@ pub async fn touch<J: ForTenant>(job: J, sizes: Sizes, callers: usize) -> anyhow
                 if tenant >= sizes.active {
                     return anyhow::Ok(());
                 }
-                job.for_tenant(tenant).await?;
+                let mut tried = 1;
+                while let Err(error) = job.for_tenant(tenant).await {
+                    ensure!(tried < MOST_TRIES, "tenant {tenant}: {error:#}");
+                    tried += 1;
+                }
             }
         });
     }
