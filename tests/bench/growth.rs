@@ -98,11 +98,13 @@ async fn grow(
         report.add(control(first).await?);
     }
     for call in ["GetLead", "ListLeads", "CreateLead"] {
+        let mut first = None;
         for bench in &mut worlds {
-            let first = first_calls(bench, call).await?;
-            if call == "GetLead" && part == "tenants" {
-                report.add(vec![first]);
-            }
+            first = Some(first_calls(bench, call).await?);
+        }
+        // Of the most tenants: beside fewer, what the servers do anyway is as much.
+        if call == "GetLead" && part == "tenants" {
+            report.add(first.into_iter().collect());
         }
         let variants: anyhow::Result<Vec<Variant>> = worlds.iter_mut().map(|bench| variant(bench, call)).collect();
         let variants = variants?;
