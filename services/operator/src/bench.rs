@@ -43,7 +43,7 @@ pub struct Options {
     /// Leads, at least 60 of each tenant: 1,000,000.
     #[arg(long, value_parser = clap::value_parser!(u32).range(60..=100_000_000))]
     pub rows: Option<u32>,
-    /// Growth goes on to ten million rows; that takes an hour and 10 GB.
+    /// Growth goes on to ten million rows; that takes some minutes more and 10 GB.
     #[arg(long)]
     pub large: bool,
     /// Measures on a busy machine too; the output says so.
