@@ -122,6 +122,10 @@ async fn somebody_waits(world: &World) -> anyhow::Result<bool> {
     Ok(sqlx::query_scalar(waits).fetch_one(&world.behind).await?)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what another session does is done beside the store"
+)]
 pub async fn an_attempt_that_still_commits_is_waited_for(world: Arc<World>) -> anyhow::Result<()> {
     renew_key(&world).await?;
     let (store, member) = (door(&world).await?, world.member("enterprise").await?);
