@@ -87,7 +87,7 @@ pub async fn make(pool: &PgPool, sizes: Sizes) -> anyhow::Result<()> {
     run(&mut connection, "set session_replication_role = replica").await?;
     run(&mut connection, "set synchronous_commit = off").await?;
     tenants(&mut connection, sizes).await?;
-    // A third of the time that it takes to keep all of them up to date row by row.
+    // To make them at the end is quicker than to keep all of them up to date row by row.
     run(&mut connection, DROP_INDEXES).await?;
     let bar = progress::bar("making leads", sizes.rows.into());
     let mut first = 0;

@@ -2,21 +2,22 @@
 //! all of them: to ask Redis for each, and to tell it, costs more than one look at the database. So an entry is looked for and
 //! kept from the second time on.
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Keys that are remembered, about so many; a newer one takes the place of an older one.
-const PLACES: usize = 8192;
+/// Keys that are remembered, about so many; a newer one takes the place of an older one. Far more than are near, or else Redis
+/// would be asked for none but those; as many as a busy process reads while an entry lives.
+const PLACES: usize = 1 << 18;
 
-/// Marks of keys by their hashes, in 32 KiB. Keys that share a mark, one pair in two billion, are taken for the same.
+/// Marks of keys by their hashes, in 256 KiB. A key that finds another one's mark, one in 255, is asked for in Redis in vain.
 pub(crate) struct Asked {
-    marks: Box<[AtomicU32]>,
+    marks: Box<[AtomicU8]>,
     hasher: RandomState,
 }
 
 impl Default for Asked {
     fn default() -> Self {
         Self {
-            marks: (0..PLACES).map(|_| AtomicU32::new(0)).collect(),
+            marks: (0..PLACES).map(|_| AtomicU8::new(0)).collect(),
             hasher: RandomState::new(),
         }
     }
@@ -28,7 +29,7 @@ impl Asked {
         let hash = self.hasher.hash_one(key);
         let place = usize::try_from(hash % PLACES as u64).unwrap_or(0);
         // Never the mark of an empty place.
-        let mark = u32::try_from(hash >> 32).unwrap_or(0) | 1;
+        let mark = u8::try_from(hash >> 56).unwrap_or(0).max(1);
         self.marks[place].swap(mark, Ordering::Relaxed) == mark
     }
 }
@@ -42,11 +43,12 @@ mod tests {
         let asked = Asked::default();
         assert!(!asked.before("a"));
         assert!(asked.before("a"));
-        let known = (0..PLACES).filter(|number| asked.before(&format!("b{number}"))).count();
-        assert!(known < 10, "{known} keys were taken for others");
-        for number in 0..20 * PLACES {
-            asked.before(&format!("c{number}"));
-        }
-        assert!(!asked.before("a"));
+        let count = |of: &str, keys| (0..keys).filter(|key| asked.before(&format!("{of}{key}"))).count();
+        let (first, second) = (count("b", 50_000), count("b", 50_000));
+        assert!(first < 500, "{first} keys were taken for others");
+        assert!(second > 40_000, "only {second} keys of 50,000 are remembered");
+        count("c", 8 * PLACES);
+        let late = count("b", 50_000);
+        assert!(late < 1_000, "{late} keys are remembered for ever");
     }
 }

@@ -102,14 +102,17 @@ impl Cache {
         let names = Names::of(tenant.id(), kind.name, key);
         let keys = [&*names.generation, &*names.entry];
         let now = inner.remote.stamp(&names.entry);
-        // Nobody joins a read whose beginning Redis was not told of: what changes meanwhile would not be heard.
-        let (alone, looked) = match inner.remote.near(keys) {
-            None if !inner.asked.before(&names.entry) => (&OUTCOMES.first, None),
-            None => (&OUTCOMES.away, inner.remote.ask(keys).await),
-            near => (&OUTCOMES.away, near),
+        let looked = match inner.remote.near(keys) {
+            None if !inner.asked.before(&names.entry) => {
+                OUTCOMES.first.increment(1);
+                // Nobody joins it: Redis does not know that this process reads the row, and would not tell of a change.
+                return load().await;
+            }
+            None => inner.remote.ask(keys).await,
+            near => near,
         };
         let Some([known, raw]) = looked else {
-            alone.increment(1);
+            OUTCOMES.away.increment(1);
             return load().await;
         };
         let hit = match held(tenant, &known, &raw) {
