@@ -2,7 +2,7 @@
 //! all of them: to ask Redis for each, and to tell it, costs more than one look at the database. So an entry is looked for and
 //! kept from the second time on.
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Keys that are remembered, about so many; a newer one takes the place of an older one. Far more than are near, or else Redis
 /// would be asked for none but those; as many as a busy process reads while an entry lives.
@@ -10,14 +10,15 @@ const PLACES: usize = 1 << 18;
 
 /// Marks of keys by their hashes, in 256 KiB. A key that finds another one's mark, one in 255, is asked for in Redis in vain.
 pub(crate) struct Asked {
-    marks: Box<[AtomicU8]>,
+    /// Zeros come as pages that take no room before they are written: an idle process has none of it.
+    marks: Mutex<Vec<u8>>,
     hasher: RandomState,
 }
 
 impl Default for Asked {
     fn default() -> Self {
         Self {
-            marks: (0..PLACES).map(|_| AtomicU8::new(0)).collect(),
+            marks: Mutex::new(vec![0; PLACES]),
             hasher: RandomState::new(),
         }
     }
@@ -30,7 +31,8 @@ impl Asked {
         let place = usize::try_from(hash % PLACES as u64).unwrap_or(0);
         // Never the mark of an empty place.
         let mark = u8::try_from(hash >> 56).unwrap_or(0).max(1);
-        self.marks[place].swap(mark, Ordering::Relaxed) == mark
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut marks[place], mark) == mark
     }
 }
 
