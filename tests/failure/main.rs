@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         cached::door::a_tenant_keeps_no_more_than_its_share;
         cached::door::many_who_ask_at_once_read_once;
         cached::door::a_redis_that_is_flushed_is_noticed;
+        cached::newest::a_remembered_page_is_what_is_there_in_every_replica;
         cached::servers::replicas_that_race_read_what_was_acknowledged;
         cached::servers::dropped_writes_leave_no_old_value_behind;
         cached::servers::without_redis_reads_are_right_and_caching_returns;

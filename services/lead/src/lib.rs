@@ -9,6 +9,7 @@ mod import;
 mod import_repo;
 mod lead;
 mod list;
+mod newest;
 mod purge;
 mod repo;
 mod service;

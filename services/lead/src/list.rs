@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::filter::Filter;
 use crate::lead::LeadRow;
+use crate::newest::{Marks, Newest};
 
 /// In which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,12 @@ struct Order {
 }
 
 impl Order {
+    /// What a list without a wish is in.
+    const NEWEST: Self = Self {
+        by_update_time: false,
+        descending: true,
+    };
+
     fn read(text: &str) -> Result<Self, Fault> {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         let (by_update_time, descending) = match words[..] {
@@ -61,6 +68,7 @@ impl Order {
 /// `INVALID_ARGUMENT`.
 pub(crate) async fn list(
     store: &Store,
+    newest: &Newest,
     key: &PageKey,
     tenant: &Tenant,
     wish: &ListLeadsRequest,
@@ -69,7 +77,31 @@ pub(crate) async fn list(
     let order = Order::read(&wish.order_by)?;
     let scope = format!("ListLeads?{filter:?}&{order:?}");
     let page = key.page(tenant.id(), scope, wish.page_size, &wish.page_token)?;
-    let (after_time, after_id) = order.after(&page)?.unzip();
+    let is_newest = filter == Filter::default() && order == Order::NEWEST && page.after().is_none();
+    if is_newest && let Some(answer) = newest.known(store, tenant, page.rows()).await? {
+        return Ok(answer);
+    }
+    let rows = read(store, tenant, &filter, order, &page).await?;
+    let marks = is_newest.then(|| Marks::of(&rows));
+    let (rows, next_page_token) = page.finish(rows, |row| order.position(row));
+    let answer = ListLeadsResponse {
+        leads: rows.into_iter().map(Into::into).collect(),
+        next_page_token,
+    };
+    if let Some(marks) = marks {
+        newest.keep(tenant, page.rows(), marks, &answer);
+    }
+    Ok(answer)
+}
+
+async fn read(
+    store: &Store,
+    tenant: &Tenant,
+    filter: &Filter,
+    order: Order,
+    page: &Page,
+) -> Result<Vec<LeadRow>, Fault> {
+    let (after_time, after_id) = order.after(page)?.unzip();
     let read = async |single: &mut Single| {
         let client = single.client_id();
         sqlx::query_as!(
@@ -95,12 +127,7 @@ pub(crate) async fn list(
         .fetch_all(single.conn())
         .await
     };
-    let rows = store.one(tenant, "list_leads", read).await?;
-    let (rows, next_page_token) = page.finish(rows, |row| order.position(row));
-    Ok(ListLeadsResponse {
-        leads: rows.into_iter().map(Into::into).collect(),
-        next_page_token,
-    })
+    store.one(tenant, "list_leads", read).await
 }
 
 #[cfg(test)]

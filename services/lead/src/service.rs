@@ -17,6 +17,7 @@ use crate::batch::Batch;
 use crate::import::Import;
 use crate::lead::{CACHED, NewLead};
 use crate::list::list;
+use crate::newest::Newest;
 use crate::repo::{self, Charges};
 use crate::update::change;
 
@@ -25,6 +26,7 @@ pub(crate) struct Leads {
     store: Store,
     gate: Gate,
     page_key: PageKey,
+    newest: Newest,
 }
 
 impl Leads {
@@ -33,6 +35,7 @@ impl Leads {
             store: parts.store.clone(),
             gate: parts.gate.clone(),
             page_key: parts.page_key.clone(),
+            newest: Newest::new(parts.newest_pages_bytes),
         }
     }
 }
@@ -117,7 +120,7 @@ impl LeadService for Leads {
 
     async fn list_leads(&self, request: Request<ListLeadsRequest>) -> Result<Response<ListLeadsResponse>, Status> {
         let tenant = Tenant::of(&request)?;
-        let page = list(&self.store, &self.page_key, &tenant, request.get_ref());
+        let page = list(&self.store, &self.newest, &self.page_key, &tenant, request.get_ref());
         Ok(Response::new(page.await?))
     }
 

@@ -136,6 +136,7 @@ async fn prepare(
         signer,
         api_key_token_seconds: config.api_key_token_seconds,
         page_key,
+        newest_pages_bytes: config.newest_pages_bytes,
         redis_url,
         base_domain: config.base_domain.clone(),
         service_hosts: config.service_hosts.clone(),

@@ -86,6 +86,10 @@ pub struct Config {
     /// Bytes of cached values that this process holds itself.
     #[arg(long, env = "CACHE_NEAR_BYTES", default_value_t = 2 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(65_536..=1_073_741_824))]
     pub cache_near_bytes: u64,
+    /// Bytes of newest pages of leads that this process remembers, to send them again while they are true; only the lead
+    /// server reads it.
+    #[arg(long, env = "NEWEST_PAGES_BYTES", default_value_t = 16 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(0..=1_073_741_824))]
+    pub newest_pages_bytes: u64,
     /// Most calls at once; more are refused with UNAVAILABLE.
     #[arg(long, env = "MAX_CALLS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_calls: u32,

@@ -24,6 +24,8 @@ pub struct Parts {
     pub verifier: Arc<Verifier>,
     /// Signs page tokens.
     pub page_key: PageKey,
+    /// Bytes of newest pages that the lead server remembers.
+    pub newest_pages_bytes: u64,
     /// Redis' address.
     pub redis_url: Secret,
     /// Domain below which each tenant has a host of its own.

@@ -135,6 +135,7 @@ pub const CATALOGUE: &[Area] = &[
         metric("onekeel_cache_breaks_total", Counter, "", "Times that changes may have been missed, so that everything near was forgotten."),
         metric("onekeel_cache_doubts_total", Counter, "", "Rows that are not cached for a while because nobody knows whether their change was committed."),
         metric("onekeel_cache_untold_total", Counter, "", "Changes that Redis could not be told; old values may be read until their ttl ends."),
+        metric("onekeel_newest_pages_total", Counter, "outcome", "Newest pages of leads that were asked for: sent again because PostgreSQL said that they are the `same`, or read because they had `changed` or were `unknown` to this process."),
         metric("onekeel_cache_near_bytes", Gauge, "", "Bytes of cached values that this process holds itself."),
         metric("onekeel_token_cache_total", Counter, "outcome", "Tokens found verified (`hit`) or verified afresh (`miss`)."),
         metric("onekeel_tenant_context_cache_total", Counter, "outcome", "Tenants whose state was known (`hit`), asked for (`miss`), or found in Redis while nobody could be asked (`kept`)."),
