@@ -1,7 +1,7 @@
 //! The sweeper: ends leases whose holders did not, and folds what was given back.
 //!
 //! Nothing but tidiness depends on it: a limit that runs short makes its own room. It visits the tenants that reserved
-//! here of late every few seconds, and walks through all others a few at a time.
+//! here of late once a minute, and walks through all others a few at a time.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ use crate::settle::{fold, settle};
 const ROUND: Duration = Duration::from_secs(1);
 const TENANTS_A_ROUND: i32 = 64;
 const REMEMBERED: usize = 10_000;
-/// Longer than a lease of the gate lives.
-const HOT: Duration = Duration::from_secs(60);
-/// From one visit of such a tenant to the next.
-const VISIT: Duration = Duration::from_secs(5);
+/// As long as a lease of the gate lives, and one visit after that.
+const HOT: Duration = Duration::from_secs(120);
+/// From one visit of such a tenant to the next. Leases end by their holders as a rule, and each visit costs.
+const VISIT: Duration = Duration::from_secs(60);
 
 /// Tenants that reserved in this process of late.
 #[derive(Clone)]

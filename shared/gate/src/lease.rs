@@ -14,7 +14,13 @@ use crate::settle::release;
 use crate::units::{ChargeRow, Slot, Wanted};
 use crate::{Gate, Peers};
 
-const LEASE_LIFE_SECONDS: i64 = 30;
+/// It is spent for half of this time, as what is spent is told to those who watch a limit when the lease ends.
+const LEASE_LIFE_SECONDS: i64 = 60;
+/// How long a lease that nobody uses is kept: long enough that a tenant who writes now and then does not lease anew for each
+/// row. Nobody waits for it: near a limit, QuotaService ends leases itself.
+const IDLE: Duration = Duration::from_secs(15);
+/// The same where less was granted than asked for, and others may want it.
+const IDLE_NEAR_A_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_RESERVE: Duration = Duration::from_secs(10);
 /// Leases beyond this many are forgotten, and QuotaService's sweeper ends them.
 const REMEMBERED_LEASES: usize = 10_000;
@@ -128,6 +134,7 @@ async fn renew(peers: &Peers, short: &[(Arc<Slot>, Wanted)]) -> Result<(), Fault
             max: size,
         });
     }
+    let most: Vec<_> = items.iter().map(|item| item.max).collect();
     let wish = ReserveRequest {
         items,
         ttl: Some(prost_types::Duration {
@@ -150,20 +157,21 @@ async fn renew(peers: &Peers, short: &[(Arc<Slot>, Wanted)]) -> Result<(), Fault
     if leases.len() != short.len() {
         return Err(Fault::internal("Reserve answered with another number of leases"));
     }
-    for (lease, (slot, _)) in leases.into_iter().zip(short) {
-        put(slot, &lease, asked)?;
+    for (lease, ((slot, _), wanted)) in leases.into_iter().zip(short.iter().zip(most)) {
+        put(slot, &lease, wanted, asked)?;
     }
     Ok(())
 }
 
-fn put(slot: &Slot, lease: &Lease, asked: Instant) -> Result<(), Fault> {
+fn put(slot: &Slot, lease: &Lease, most: i64, asked: Instant) -> Result<(), Fault> {
     let ttl = lease
         .ttl
         .and_then(|ttl| Duration::try_from(ttl).ok())
         .unwrap_or_default();
     metrics::counter!("onekeel_quota_leases_total", "resource" => slot.resource.name()).increment(1);
     let id = LeaseId::parse("id", &lease.id).map_err(Fault::internal)?;
-    slot.put(id.uuid(), lease.amount, asked + ttl / 2);
+    let idle = if lease.amount < most { IDLE_NEAR_A_LIMIT } else { IDLE };
+    slot.put(id.uuid(), lease.amount, asked + ttl / 2, idle);
     Ok(())
 }
 

@@ -10,9 +10,6 @@ use crate::{Gate, Peers};
 
 /// Name of the work below in metrics.
 const TASK: &str = "gate.settle_idle";
-/// Long enough that a tenant who writes now and then does not lease anew for each row. Nobody waits for it: near a limit,
-/// QuotaService ends leases itself.
-const IDLE: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_millis(250);
 const RELEASES_AT_ONCE: usize = 16;
 const LONGEST_RELEASE: Duration = Duration::from_secs(2);
@@ -37,7 +34,7 @@ impl Gate {
         loop {
             round.tick().await;
             let began = Instant::now();
-            self.give_back(IDLE).await;
+            self.give_back(Duration::MAX).await;
             let open = self.leases.slots.iter().filter(|(_, slot)| slot.is_open()).count();
             metrics::gauge!("onekeel_quota_open_leases").set(open as f64);
             metrics::counter!("onekeel_background_rounds_total", "task" => TASK, "outcome" => "done").increment(1);
@@ -50,9 +47,10 @@ impl Gate {
         self.give_back(Duration::ZERO).await;
     }
 
-    async fn give_back(&self, idle: Duration) {
+    /// Leases that nobody has used for as long as they are kept idle, or for `most`.
+    async fn give_back(&self, most: Duration) {
         let idle = self.leases.slots.iter().flat_map(|(_, slot)| {
-            let leases = slot.take_replaced().into_iter().chain(slot.take_idle(idle));
+            let leases = slot.take_replaced().into_iter().chain(slot.take_idle(most));
             leases.map(|lease| (slot.tenant.clone(), lease)).collect::<Vec<_>>()
         });
         let idle: Vec<_> = idle.collect();

@@ -8,7 +8,7 @@ use onekeel_tenancy::Tenant;
 use uuid::Uuid;
 
 /// Grains of a tenant's first lease: fewer would cost a question every few rows, and near a limit QuotaService grants less.
-const FIRST_LEASE: i64 = 16;
+const FIRST_LEASE: i64 = 64;
 /// Most grains of one lease that nobody asked for in one piece.
 const LARGEST_LEASE: i64 = 1000;
 /// Leases of one slot that wait for their last calls.
@@ -115,6 +115,8 @@ struct Lease {
     free: Vec<(i64, i64)>,
     spend_until: Instant,
     last_taken: Instant,
+    /// How long it is kept when nobody uses it.
+    idle: Duration,
     in_flight: u32,
 }
 
@@ -154,8 +156,8 @@ impl Slot {
         }
     }
 
-    /// Puts a lease in that may be spent until `spend_until`.
-    pub fn put(&self, id: Uuid, amount: i64, spend_until: Instant) {
+    /// Puts a lease in that may be spent until `spend_until`, and goes back before that when nobody uses it for `idle`.
+    pub fn put(&self, id: Uuid, amount: i64, spend_until: Instant, idle: Duration) {
         self.state().open = Some(Lease {
             id,
             amount,
@@ -163,6 +165,7 @@ impl Slot {
             free: Vec::new(),
             spend_until,
             last_taken: Instant::now(),
+            idle,
             in_flight: 0,
         });
     }
@@ -206,10 +209,11 @@ impl Slot {
             .collect()
     }
 
-    /// Takes the lease away when nobody has used it for `idle` and no call is under way with it.
-    pub fn take_idle(&self, idle: Duration) -> Option<Uuid> {
+    /// Takes the lease away when nobody has used it for as long as it is kept idle, or for `most`, and no call is under way
+    /// with it.
+    pub fn take_idle(&self, most: Duration) -> Option<Uuid> {
         let mut state = self.state();
-        let unused = |lease: &Lease| lease.in_flight == 0 && lease.last_taken.elapsed() >= idle;
+        let unused = |lease: &Lease| lease.in_flight == 0 && lease.last_taken.elapsed() >= lease.idle.min(most);
         if !state.open.as_ref().is_some_and(unused) {
             return None;
         }
@@ -289,6 +293,12 @@ impl Lease {
 mod tests {
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn in_a_minute() -> Instant {
+        Instant::now() + LONG
+    }
+
     fn slot(amount: i64) -> (Slot, Uuid) {
         let id = Uuid::now_v7();
         #[expect(clippy::disallowed_methods, reason = "units are counted below the verifier")]
@@ -296,8 +306,8 @@ mod tests {
             Tenant::for_background(onekeel_api::ClientId::new_v7(), "test"),
             Resource::Leads,
         );
-        assert_eq!(slot.replace(Wanted::up_to(1)), (None, 16), "the first lease is small");
-        slot.put(id, amount, Instant::now() + Duration::from_secs(60));
+        assert_eq!(slot.replace(Wanted::up_to(1)), (None, 64), "the first lease is small");
+        slot.put(id, amount, in_a_minute(), LONG);
         (slot, id)
     }
 
@@ -322,32 +332,34 @@ mod tests {
     #[test]
     fn a_lease_that_is_too_old_is_not_spent() {
         let (slot, id) = slot(10);
-        slot.put(id, 10, Instant::now());
+        slot.put(id, 10, Instant::now(), LONG);
         assert_eq!(taken(&slot, 1), None);
     }
 
     #[test]
     fn leases_double_while_they_are_used_up_and_an_idle_one_goes_back() {
         let (slot, id) = slot(1);
-        assert_eq!(slot.take_idle(Duration::from_secs(60)), None, "it was just put in");
+        assert_eq!(slot.take_idle(Duration::MAX), None, "it was just put in");
         taken(&slot, 1);
         assert_eq!(slot.take_idle(Duration::ZERO), None, "a call is under way");
         slot.landed(id);
-        assert_eq!(slot.replace(Wanted::up_to(1)), (Some(id), 32));
-        slot.put(id, 2, Instant::now() + Duration::from_secs(60));
+        assert_eq!(slot.replace(Wanted::up_to(1)), (Some(id), 128));
+        slot.put(id, 2, in_a_minute(), LONG);
         taken(&slot, 2);
         assert_eq!(
             slot.replace(Wanted::up_to(1)),
-            (None, 64),
+            (None, 256),
             "a call is under way: its end is not waited for"
         );
-        slot.put(id, 4, Instant::now() + Duration::from_secs(60));
+        slot.put(id, 4, in_a_minute(), LONG);
         assert_eq!(
             slot.replace(Wanted::up_to(500)),
             (Some(id), 500),
             "a batch asks for what it needs"
         );
-        slot.put(id, 4, Instant::now() + Duration::from_secs(60));
+        slot.put(id, 4, in_a_minute(), LONG);
         assert_eq!(slot.take_idle(Duration::ZERO), Some(id));
+        slot.put(id, 4, in_a_minute(), Duration::ZERO);
+        assert_eq!(slot.take_idle(Duration::MAX), Some(id), "each by its own time");
     }
 }
