@@ -2,6 +2,7 @@
 use anyhow::Context;
 use onekeel_operator::bench::Options;
 use onekeel_operator::private::Backing;
+use onekeel_operator::stack::Plan;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -25,7 +26,7 @@ const SIZES: Sizes = Sizes {
 pub async fn allocations(options: Options) -> anyhow::Result<bool> {
     let began = std::time::Instant::now();
     let backing = Backing::start_private_with(DURABLE).await?;
-    let world = World::start(&backing, SIZES, 1).await?;
+    let world = World::start(&backing, SIZES, Plan::default()).await?;
     let mut bench = Bench {
         world,
         options: options.clone(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::ensure;
 use onekeel_operator::bench::Options;
 use onekeel_operator::private::Backing;
+use onekeel_operator::stack::Plan;
 
 use crate::bench::Bench;
 use crate::jobs::{Create, Get, List};
@@ -77,6 +78,11 @@ async fn backing_version(backing: &Backing) -> anyhow::Result<String> {
     Ok(version.fetch_one(&mut connection).await?)
 }
 
+/// Servers with room for the newest page of each tenant, so that what grows is not what they have to read again.
+fn roomy() -> Plan {
+    Plan::default().with_env("NEWEST_PAGES_BYTES", "268435456")
+}
+
 /// A world for each size, all of them alive, and rounds that go from the smallest to the largest and around again.
 async fn grow(
     backing: &Backing,
@@ -88,7 +94,7 @@ async fn grow(
     let mut worlds = Vec::new();
     for sizes in sizes {
         progress::say(&format!("{} tenants, {} leads", sizes.tenants, sizes.rows));
-        let world = World::start(backing, sizes, 1).await?;
+        let world = World::start(backing, sizes, roomy()).await?;
         worlds.push(Bench {
             world,
             options: options.clone(),
@@ -169,7 +175,7 @@ fn variant(bench: &mut Bench, call: &'static str) -> anyhow::Result<Variant> {
 async fn replicas(backing: &Backing, options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let rows = options.rows.unwrap_or(1_000_000).min(1_000_000);
     let tenants = options.tenants.unwrap_or(1_000).min(rows / ROWS_EACH).max(1);
-    let world = World::start(backing, Sizes::of(tenants, rows), 2).await?;
+    let world = World::start(backing, Sizes::of(tenants, rows), roomy().with("lead", 2)).await?;
     let mut bench = Bench {
         world,
         options: options.clone(),

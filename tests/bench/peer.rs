@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use onekeel_operator::bench::Options;
 use onekeel_operator::private::Backing;
+use onekeel_operator::stack::Plan;
 
 use self::jobs::{Asks, What};
 use self::node::{Peer, find};
@@ -30,7 +31,7 @@ pub async fn peer(options: Options) -> anyhow::Result<bool> {
     let began = Instant::now();
     let backing = Backing::start_private_with(DURABLE).await?;
     let sizes = Sizes::wanted(&options);
-    let world = World::start(&backing, sizes, 1).await?;
+    let world = World::start(&backing, sizes, Plan::default()).await?;
     limit::prepare(&world).await?;
     let folder = tempfile::tempdir()?;
     let peer = Peer::start(&node, &npm, folder.path(), &world).await?;

@@ -4,6 +4,7 @@ use onekeel_api::lead::{ListLeadsRequest, ListLeadsResponse};
 use onekeel_api::{Fault, Page, PageKey};
 use onekeel_store::{Single, Store};
 use onekeel_tenancy::Tenant;
+use tonic::{Request, Response};
 use uuid::Uuid;
 
 use crate::filter::Filter;
@@ -71,15 +72,16 @@ pub(crate) async fn list(
     newest: &Newest,
     key: &PageKey,
     tenant: &Tenant,
-    wish: &ListLeadsRequest,
-) -> Result<ListLeadsResponse, Fault> {
+    request: &Request<ListLeadsRequest>,
+) -> Result<Response<ListLeadsResponse>, Fault> {
+    let wish = request.get_ref();
     let filter = Filter::read(&wish.filter)?.and_status(wish.status)?;
     let order = Order::read(&wish.order_by)?;
     let scope = format!("ListLeads?{filter:?}&{order:?}");
     let page = key.page(tenant.id(), scope, wish.page_size, &wish.page_token)?;
     let is_newest = filter == Filter::default() && order == Order::NEWEST && page.after().is_none();
-    if is_newest && let Some(answer) = newest.known(store, tenant, page.rows()).await? {
-        return Ok(answer);
+    if is_newest && let Some(known) = newest.known(store, tenant, page.rows()).await? {
+        return known.answer(request.metadata());
     }
     let rows = read(store, tenant, &filter, order, &page).await?;
     let marks = is_newest.then(|| Marks::of(&rows));
@@ -91,7 +93,7 @@ pub(crate) async fn list(
     if let Some(marks) = marks {
         newest.keep(tenant, page.rows(), marks, &answer);
     }
-    Ok(answer)
+    Ok(Response::new(answer))
 }
 
 async fn read(

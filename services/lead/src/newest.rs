@@ -3,13 +3,12 @@
 //! So nobody has to be told of a change, and no answer is older than its question.
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use metrics::Counter;
 use onekeel_api::lead::ListLeadsResponse;
 use onekeel_api::{ClientId, Fault};
+use onekeel_server::Ready;
 use onekeel_store::{Single, Store};
 use onekeel_tenancy::Tenant;
-use prost::Message;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use uuid::Uuid;
@@ -57,10 +56,9 @@ impl FromIterator<(Uuid, i64)> for Marks {
     }
 }
 
-/// An answer, as it goes to the caller.
 struct Known {
     marks: Marks,
-    answer: Bytes,
+    answer: Ready<ListLeadsResponse>,
 }
 
 /// A tenant, and how many rows its page is made of.
@@ -72,7 +70,7 @@ struct Size;
 impl Weighter<Key, Arc<Known>> for Size {
     fn weight(&self, _key: &Key, known: &Arc<Known>) -> u64 {
         let mark = size_of::<Uuid>() + size_of::<i64>();
-        let bytes = known.answer.len() + known.marks.ids.len() * mark + OVERHEAD;
+        let bytes = known.answer.size() + known.marks.ids.len() * mark + OVERHEAD;
         bytes.try_into().unwrap_or(u64::MAX)
     }
 }
@@ -103,17 +101,19 @@ impl Newest {
     }
 
     /// The page of `most` rows as it was answered last, if it is what would be answered now.
-    pub async fn known(&self, store: &Store, tenant: &Tenant, most: i64) -> Result<Option<ListLeadsResponse>, Fault> {
-        let key = (tenant.id(), most);
-        let Some(known) = self.0.get(&key) else {
+    pub async fn known(
+        &self,
+        store: &Store,
+        tenant: &Tenant,
+        most: i64,
+    ) -> Result<Option<Ready<ListLeadsResponse>>, Fault> {
+        let Some(known) = self.0.get(&(tenant.id(), most)) else {
             OUTCOMES.unknown.increment(1);
             return Ok(None);
         };
         if known.marks.still_hold(store, tenant, most).await? {
             OUTCOMES.same.increment(1);
-            return ListLeadsResponse::decode(known.answer.clone())
-                .map(Some)
-                .map_err(Fault::internal);
+            return Ok(Some(known.answer.clone()));
         }
         OUTCOMES.changed.increment(1);
         Ok(None)
@@ -122,8 +122,11 @@ impl Newest {
     /// Keeps what is answered for rows with these marks; an empty page is as cheap to read.
     pub fn keep(&self, tenant: &Tenant, most: i64, marks: Marks, answer: &ListLeadsResponse) {
         if !marks.ids.is_empty() {
-            let answer = answer.encode_to_vec().into();
-            self.0.insert((tenant.id(), most), Arc::new(Known { marks, answer }));
+            let known = Known {
+                marks,
+                answer: Ready::of(answer),
+            };
+            self.0.insert((tenant.id(), most), Arc::new(known));
         }
     }
 }

@@ -120,8 +120,8 @@ impl LeadService for Leads {
 
     async fn list_leads(&self, request: Request<ListLeadsRequest>) -> Result<Response<ListLeadsResponse>, Status> {
         let tenant = Tenant::of(&request)?;
-        let page = list(&self.store, &self.newest, &self.page_key, &tenant, request.get_ref());
-        Ok(Response::new(page.await?))
+        let page = list(&self.store, &self.newest, &self.page_key, &tenant, &request);
+        Ok(page.await?)
     }
 
     async fn count_leads(&self, request: Request<CountLeadsRequest>) -> Result<Response<CountLeadsResponse>, Status> {

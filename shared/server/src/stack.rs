@@ -17,6 +17,7 @@ use crate::front::Inside;
 use crate::metering::{Ledger, MeteringLayer};
 use crate::observe::ObserveLayer;
 use crate::origin::Origins;
+use crate::ready::ReadyLayer;
 use crate::support::SupportLayer;
 use crate::transport::MutualLayer;
 
@@ -58,7 +59,9 @@ impl Stack {
             // An operator who may look into a tenant is written down before it does.
             .layer(SupportLayer(self.store))
             // Next to the handlers, whose framework refuses messages that no handler sees.
-            .layer(ContractLayer);
+            .layer(ContractLayer)
+            // An answer that a handler had ready before.
+            .layer(ReadyLayer);
         layers.service(routes)
     }
 }

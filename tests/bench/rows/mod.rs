@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::ensure;
 use onekeel_operator::bench::Options;
 use onekeel_operator::private::Backing;
+use onekeel_operator::stack::Plan;
 
 use crate::bench::Bench;
 use crate::outcome::Outcome;
@@ -47,7 +48,7 @@ pub async fn ratios(options: Options) -> anyhow::Result<bool> {
     progress::say("starting PostgreSQL and Redis");
     let backing = Backing::start_private_with(DURABLE).await?;
     let sizes = Sizes::wanted(&options);
-    let world = World::start(&backing, sizes, 1).await?;
+    let world = World::start(&backing, sizes, Plan::default()).await?;
     let mut bench = Bench { world, options };
     let mut report = Report::begin(&bench).await?;
     let mut wrong = None;

@@ -100,15 +100,23 @@ pub async fn hit(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     Ok(vec![outcome])
 }
 
-/// A page.
+/// The page that most ask for, by a process that remembers what it answered and by one that remembers nothing.
 pub async fn list(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let watched = bench.world.watched("lead", 0)?;
     let job = List { leads: bench.leads(0)? };
-    let ours = Variant::calls("ListLeads", job, bench.callers(), &watched);
+    let known = Variant::calls("ListLeads", job, bench.callers(), &watched);
+    let program = bench.world.program("lead").await?;
+    let (address, watched) = (program.address(), program.watched().clone());
+    let job = List {
+        leads: Leads::of(&bench.world, &address)?,
+    };
+    let read = Variant::calls("ListLeads, read", job, bench.callers(), &watched);
     let direct = Variant::pgbench("pgbench list", bench.script("list", scripts::LIST)?);
-    let what = "ListLeads of 50 / pgbench of the same page";
-    let (outcome, ..) = bench
-        .compare(("list", what, Goal::AtLeast(0.8, 1.1)), &ours, &direct)
+    let what = "ListLeads of the newest 50 / pgbench of the same page";
+    let (known, ..) = bench
+        .compare(("list", what, Goal::AtLeast(0.8, 1.1)), &known, &direct)
         .await?;
-    Ok(vec![outcome])
+    let what = "the same, by a server that remembers no page";
+    let (read, ..) = bench.compare(("list", what, Goal::None), &read, &direct).await?;
+    Ok(vec![known, read])
 }

@@ -55,14 +55,12 @@ pub struct World {
 }
 
 impl World {
-    /// Starts everything on `backing`, and makes the rows.
-    pub async fn start(backing: &Backing, sizes: Sizes, lead_servers: usize) -> anyhow::Result<Self> {
+    /// Starts everything on `backing`, servers by `plan`, and makes the rows.
+    pub async fn start(backing: &Backing, sizes: Sizes, plan: Plan) -> anyhow::Result<Self> {
         let own = std::env::current_exe()?;
         let programs = own.parent().context("a program lies in a folder")?.to_owned();
         let receiver = Receiver::start().await?;
-        let mut plan = Plan::default()
-            .with("lead", lead_servers)
-            .with_env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint());
+        let mut plan = plan.with_env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint());
         plan.programs = Some(programs.clone());
         progress::say("starting four servers");
         let stack = Stack::start(backing, &plan).await?;

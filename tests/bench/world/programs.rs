@@ -1,4 +1,5 @@
-//! The servers that only the benchmark has: the bare echo, the echo behind the product's layers, and naive variants.
+//! The servers that only the benchmark has: the bare echo, the echo behind the product's layers, naive variants, and a lead
+//! server that remembers no page.
 use anyhow::Context;
 use onekeel_operator::private::free_port;
 use onekeel_operator::stack::{Server, Settings};
@@ -42,6 +43,7 @@ impl Program {
                 ("SERVICE_KEY_FILE".to_owned(), key.display().to_string()),
                 ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), world.receiver.endpoint()),
                 ("BENCH_COUNTS".to_owned(), counts.clone()),
+                ("NEWEST_PAGES_BYTES".to_owned(), "0".to_owned()),
             ],
             programs: Some(world.programs.clone()),
             log: world.folder().join(format!("{name}.log")),

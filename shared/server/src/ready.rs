@@ -1,0 +1,117 @@
+//! An answer that was encoded before. It goes out as it is: nobody takes it apart to put it together again.
+use std::marker::PhantomData;
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::TryFutureExt;
+use futures_util::future::{MapOk, ready};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt, Full};
+use onekeel_api::Fault;
+use prost::Message;
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+use tower::{Layer, Service};
+
+/// In front of a message: whether it is compressed, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
+const HEAD: usize = 5;
+const ACCEPTED: &str = "grpc-accept-encoding";
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// The message of a good unary answer, as it goes over the wire. Clones share its bytes.
+#[derive(Debug)]
+pub struct Ready<T> {
+    frame: Frame,
+    message: PhantomData<fn() -> T>,
+}
+
+/// Waits in the extensions of a response for [`ReadyLayer`].
+#[derive(Clone, Debug)]
+struct Frame(Bytes);
+
+impl<T> Clone for Ready<T> {
+    fn clone(&self) -> Self {
+        Self {
+            frame: self.frame.clone(),
+            message: PhantomData,
+        }
+    }
+}
+
+impl<T: Message + Default> Ready<T> {
+    /// Encodes a message, which is shorter than 4 GiB as all that we send.
+    pub fn of(message: &T) -> Self {
+        let length = message.encoded_len();
+        let mut frame = BytesMut::with_capacity(HEAD + length);
+        frame.put_u8(0);
+        frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+        message.encode_raw(&mut frame);
+        Self {
+            frame: Frame(frame.freeze()),
+            message: PhantomData,
+        }
+    }
+
+    /// Bytes that it holds.
+    pub fn size(&self) -> usize {
+        self.frame.0.len()
+    }
+
+    /// The answer to a call with this metadata. For a caller that takes compressed answers it is decoded again, as only
+    /// whole messages are compressed.
+    ///
+    /// # Errors
+    /// `INTERNAL` when it cannot be decoded, which is our own mistake.
+    pub fn answer(&self, call: &MetadataMap) -> Result<tonic::Response<T>, Fault> {
+        let accepted = call.get(ACCEPTED).and_then(|accepted| accepted.to_str().ok());
+        if accepted.is_some_and(|accepted| accepted.contains("gzip")) {
+            let message = T::decode(self.frame.0.slice(HEAD..)).map_err(Fault::internal)?;
+            return Ok(tonic::Response::new(message));
+        }
+        let mut answer = tonic::Response::new(T::default());
+        answer.extensions_mut().insert(self.frame.clone());
+        Ok(answer)
+    }
+}
+
+/// Puts what is ready in the place of the message that a handler answered with.
+#[derive(Clone)]
+pub(crate) struct ReadyLayer;
+
+impl<S> Layer<S> for ReadyLayer {
+    type Service = Sent<S>;
+
+    fn layer(&self, inner: S) -> Sent<S> {
+        Sent { inner }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Sent<S> {
+    inner: S,
+}
+
+impl<S, B> Service<http::Request<B>> for Sent<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<Body>>,
+{
+    type Response = http::Response<Body>;
+    type Error = S::Error;
+    type Future = MapOk<S::Future, fn(http::Response<Body>) -> http::Response<Body>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        self.inner.call(request).map_ok(sent)
+    }
+}
+
+fn sent(mut response: http::Response<Body>) -> http::Response<Body> {
+    let Some(Frame(frame)) = response.extensions_mut().remove() else {
+        return response;
+    };
+    let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))]);
+    response.map(|_empty| Body::new(Full::new(frame).with_trailers(ready(Some(Ok(trailers))))))
+}
