@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::lead::LeadRow;
 
-const EXPECTED_PAGES: usize = 1000;
+const EXPECTED_PAGES: usize = 100;
 /// What a page costs beside its bytes and marks.
 const OVERHEAD: usize = 256;
 

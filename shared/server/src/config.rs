@@ -72,8 +72,8 @@ pub struct Config {
     /// Replicas of each tenant-facing service; shares the fallback of request allowances.
     #[arg(long, env = "REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub replicas: u32,
-    /// Most database connections of this process.
-    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=500))]
+    /// Most database connections of this process: some more than it has processors, as a commit waits for the disk.
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub max_connections: u32,
     /// What tenants may keep in Redis, as `<plan>=<entries>x<seconds>` with commas between; `*` stands for other plans.
     #[arg(
