@@ -115,3 +115,48 @@ fn sent(mut response: http::Response<Body>) -> http::Response<Body> {
     let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))]);
     response.map(|_empty| Body::new(Full::new(frame).with_trailers(ready(Some(Ok(trailers))))))
 }
+
+#[cfg(test)]
+mod tests {
+    use onekeel_api::lead::ListLeadsResponse;
+
+    use super::*;
+
+    fn ready_page() -> (ListLeadsResponse, Ready<ListLeadsResponse>) {
+        let page = ListLeadsResponse {
+            next_page_token: "next".to_owned(),
+            ..ListLeadsResponse::default()
+        };
+        let ready = Ready::of(&page);
+        (page, ready)
+    }
+
+    #[tokio::test]
+    async fn what_is_ready_goes_out_in_its_frame() {
+        let (page, ready) = ready_page();
+        let answer = ready.answer(&MetadataMap::new()).expect("an answer");
+        let (_, message, extensions) = answer.into_parts();
+        assert_eq!(message, ListLeadsResponse::default(), "nobody encodes this");
+        let mut response = http::Response::new(Body::empty());
+        *response.extensions_mut() = extensions;
+        let body = sent(response).into_body().collect().await.expect("a body");
+        assert_eq!(body.trailers().expect("trailers")["grpc-status"], "0");
+        let bytes = body.to_bytes();
+        let length = u8::try_from(page.encoded_len()).expect("a short page");
+        assert_eq!(bytes[..HEAD], [0, 0, 0, 0, length]);
+        assert_eq!(ListLeadsResponse::decode(&bytes[HEAD..]).expect("a page"), page);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_ready_and_what_is_to_be_compressed_is_left_to_tonic() {
+        let (page, ready) = ready_page();
+        let mut call = MetadataMap::new();
+        call.insert(ACCEPTED, "identity,gzip".parse().expect("a value"));
+        let answer = ready.answer(&call).expect("an answer");
+        assert!(answer.extensions().get::<Frame>().is_none());
+        assert_eq!(answer.into_inner(), page);
+        let body = sent(http::Response::new(Body::new(Full::from("as it was"))));
+        let body = body.into_body().collect().await.expect("a body");
+        assert_eq!(body.to_bytes(), "as it was");
+    }
+}

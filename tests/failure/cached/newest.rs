@@ -5,6 +5,7 @@ use anyhow::ensure;
 use onekeel_api::lead::{Lead, ListLeadsRequest, UndeleteLeadRequest};
 use onekeel_tenancy::Role;
 use onekeel_tests::{Member, World, lead_named, scrape, values};
+use tonic::codec::CompressionEncoding;
 
 async fn times_sent_again(world: &World) -> anyhow::Result<f64> {
     let mut times = 0.0;
@@ -76,6 +77,13 @@ pub async fn a_remembered_page_is_what_is_there_in_every_replica(world: Arc<Worl
         .import((0..3).map(|number| lead_named(&format!("lead{number}"))).collect())
         .await?;
     newest_is_there(&reader).await?;
+    let plain = reader.list(ListLeadsRequest::default()).await?;
+    let mut zipped = reader.leads().accept_compressed(CompressionEncoding::Gzip);
+    let wish = reader.request(ListLeadsRequest::default());
+    ensure!(
+        zipped.list_leads(wish).await?.into_inner() == plain,
+        "another page where it is compressed"
+    );
     let others = stranger.list(ListLeadsRequest::default()).await?;
     ensure!(others.leads.is_empty(), "another tenant is shown {:?}", others.leads);
     let again = times_sent_again(&world).await? - before;
