@@ -1,4 +1,6 @@
 //! Pages of leads by keyset: the cost of a page does not grow with its place.
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use onekeel_api::lead::{ListLeadsRequest, ListLeadsResponse};
 use onekeel_api::{Fault, Page, PageKey};
@@ -83,6 +85,7 @@ pub(crate) async fn list(
     if is_newest && let Some(known) = newest.known(store, tenant, page.rows()).await? {
         return known.answer(request.metadata());
     }
+    let asked = Instant::now();
     let rows = read(store, tenant, &filter, order, &page).await?;
     let marks = is_newest.then(|| Marks::of(&rows));
     let (rows, next_page_token) = page.finish(rows, |row| order.position(row));
@@ -91,7 +94,7 @@ pub(crate) async fn list(
         next_page_token,
     };
     if let Some(marks) = marks {
-        newest.keep(tenant, page.rows(), marks, &answer);
+        newest.keep(tenant, page.rows(), marks, &answer, asked);
     }
     Ok(Response::new(answer))
 }

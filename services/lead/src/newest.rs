@@ -2,6 +2,7 @@
 //! each time whether it still is the newest page, by the ids and versions of its leads, and sends them only when it is not.
 //! So nobody has to be told of a change, and no answer is older than its question.
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use metrics::Counter;
 use onekeel_api::lead::ListLeadsResponse;
@@ -15,12 +16,14 @@ use uuid::Uuid;
 
 use crate::lead::LeadRow;
 
+/// A database that is put back to an earlier state, or a replica that takes over without the last commits, may give a version
+/// twice: a page is read anew after so long in any case.
+const LONGEST_KNOWN: Duration = Duration::from_secs(60);
 const EXPECTED_PAGES: usize = 100;
 /// What a page costs beside its bytes and marks.
 const OVERHEAD: usize = 256;
 
 /// What a page is known by: the ids of its rows and their versions, in its order, with the one row that is too many for it.
-#[derive(Default)]
 pub(crate) struct Marks {
     ids: Vec<Uuid>,
     versions: Vec<i64>,
@@ -28,7 +31,8 @@ pub(crate) struct Marks {
 
 impl Marks {
     pub fn of(rows: &[LeadRow]) -> Self {
-        rows.iter().map(|row| (row.id, row.version)).collect()
+        let (ids, versions) = rows.iter().map(|row| (row.id, row.version)).unzip();
+        Self { ids, versions }
     }
 
     /// Whether the tenant's newest rows, as many as were asked for, still are these.
@@ -49,16 +53,10 @@ impl Marks {
     }
 }
 
-impl FromIterator<(Uuid, i64)> for Marks {
-    fn from_iter<I: IntoIterator<Item = (Uuid, i64)>>(rows: I) -> Self {
-        let (ids, versions) = rows.into_iter().unzip();
-        Self { ids, versions }
-    }
-}
-
 struct Known {
     marks: Marks,
     answer: Ready<ListLeadsResponse>,
+    read: Instant,
 }
 
 /// A tenant, and how many rows its page is made of.
@@ -107,7 +105,7 @@ impl Newest {
         tenant: &Tenant,
         most: i64,
     ) -> Result<Option<Ready<ListLeadsResponse>>, Fault> {
-        let Some(known) = self.0.get(&(tenant.id(), most)) else {
+        let Some(known) = self.young(&(tenant.id(), most)) else {
             OUTCOMES.unknown.increment(1);
             return Ok(None);
         };
@@ -119,14 +117,52 @@ impl Newest {
         Ok(None)
     }
 
-    /// Keeps what is answered for rows with these marks; an empty page is as cheap to read.
-    pub fn keep(&self, tenant: &Tenant, most: i64, marks: Marks, answer: &ListLeadsResponse) {
-        if !marks.ids.is_empty() {
-            let known = Known {
-                marks,
-                answer: Ready::of(answer),
-            };
-            self.0.insert((tenant.id(), most), Arc::new(known));
+    fn young(&self, key: &Key) -> Option<Arc<Known>> {
+        self.0.get(key).filter(|known| known.read.elapsed() < LONGEST_KNOWN)
+    }
+
+    /// Keeps what is answered for rows with these marks that were asked for at `read`; an empty page is as cheap to read.
+    pub fn keep(&self, tenant: &Tenant, most: i64, marks: Marks, answer: &ListLeadsResponse, read: Instant) {
+        if marks.ids.is_empty() || self.0.capacity() == 0 {
+            return;
         }
+        let answer = Ready::of(answer);
+        let known = Known { marks, answer, read };
+        self.0.insert((tenant.id(), most), Arc::new(known));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_kept_for_a_while_and_within_their_room() {
+        #[expect(clippy::disallowed_methods, reason = "pages are kept below the verifier")]
+        let tenant = || Tenant::for_background(ClientId::new_v7(), "test");
+        let (one, other) = (tenant(), tenant());
+        let marks = || Marks {
+            ids: vec![Uuid::nil()],
+            versions: vec![1],
+        };
+        let page = ListLeadsResponse::default();
+        let long_ago = Instant::now()
+            .checked_sub(LONGEST_KNOWN)
+            .expect("a clock that runs for a minute");
+        let newest = Newest::new(1 << 20);
+        newest.keep(&one, 51, marks(), &page, Instant::now());
+        assert!(newest.young(&(one.id(), 51)).is_some());
+        assert!(newest.young(&(one.id(), 50)).is_none(), "a page of another size");
+        assert!(newest.young(&(other.id(), 51)).is_none(), "another tenant's");
+        newest.keep(&one, 51, marks(), &page, long_ago);
+        assert!(newest.young(&(one.id(), 51)).is_none(), "too old");
+        let none = Newest::new(0);
+        none.keep(&one, 51, marks(), &page, Instant::now());
+        assert!(none.young(&(one.id(), 51)).is_none(), "no room");
+        let small = Newest::new(64 * 1024);
+        for _ in 0..10_000 {
+            small.keep(&tenant(), 51, marks(), &page, Instant::now());
+        }
+        assert!(small.0.weight() <= 64 * 1024 && !small.0.is_empty());
     }
 }
