@@ -1,54 +1,15 @@
 //! The innermost layer: what tonic itself refuses, an unreadable message for example, gets the suite's one shape of error.
-use std::task::{Context, Poll};
-
-use futures_util::TryFutureExt;
-use futures_util::future::MapOk;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use onekeel_api::{ErrorReason, Fault};
 use tonic::{Code, Status};
-use tower::{Layer, Service};
 
 /// Only our own failures carry it.
 const DETAILS: &str = "grpc-status-details-bin";
 /// Tells a caller which compressions it may use.
 const ENCODINGS: &str = "grpc-accept-encoding";
 
-/// Puts [`Contract`] around a service.
-#[derive(Clone)]
-pub(crate) struct ContractLayer;
-
-impl<S> Layer<S> for ContractLayer {
-    type Service = Contract<S>;
-
-    fn layer(&self, inner: S) -> Contract<S> {
-        Contract { inner }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct Contract<S> {
-    inner: S,
-}
-
-impl<S, B, R> Service<Request<B>> for Contract<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    R: Default,
-{
-    type Response = Response<R>;
-    type Error = S::Error;
-    type Future = MapOk<S::Future, fn(Response<R>) -> Response<R>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.inner.call(request).map_ok(translated)
-    }
-}
-
-fn translated<R: Default>(response: Response<R>) -> Response<R> {
+/// The suite's error in the place of tonic's own.
+pub(crate) fn translated<R: Default>(response: Response<R>) -> Response<R> {
     let Some(fault) = foreign(response.headers()) else {
         return response;
     };

@@ -1,17 +1,14 @@
 //! An answer that was encoded before. It goes out as it is: nobody takes it apart to put it together again.
 use std::marker::PhantomData;
-use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::TryFutureExt;
-use futures_util::future::{MapOk, ready};
+use futures_util::future::ready;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use onekeel_api::Fault;
 use prost::Message;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tower::{Layer, Service};
 
 /// In front of a message: whether it is compressed, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
 const HEAD: usize = 5;
@@ -25,7 +22,7 @@ pub struct Ready<T> {
     message: PhantomData<fn() -> T>,
 }
 
-/// Waits in the extensions of a response for [`ReadyLayer`].
+/// Waits in the extensions of a response for [`sent`].
 #[derive(Clone, Debug)]
 struct Frame(Bytes);
 
@@ -75,40 +72,7 @@ impl<T: Message + Default> Ready<T> {
 }
 
 /// Puts what is ready in the place of the message that a handler answered with.
-#[derive(Clone)]
-pub(crate) struct ReadyLayer;
-
-impl<S> Layer<S> for ReadyLayer {
-    type Service = Sent<S>;
-
-    fn layer(&self, inner: S) -> Sent<S> {
-        Sent { inner }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct Sent<S> {
-    inner: S,
-}
-
-impl<S, B> Service<http::Request<B>> for Sent<S>
-where
-    S: Service<http::Request<B>, Response = http::Response<Body>>,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = MapOk<S::Future, fn(http::Response<Body>) -> http::Response<Body>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        self.inner.call(request).map_ok(sent)
-    }
-}
-
-fn sent(mut response: http::Response<Body>) -> http::Response<Body> {
+pub(crate) fn sent(mut response: http::Response<Body>) -> http::Response<Body> {
     let Some(Frame(frame)) = response.extensions_mut().remove() else {
         return response;
     };

@@ -7,17 +7,18 @@ use onekeel_store::Store;
 use onekeel_telemetry::Telemetry;
 use onekeel_tenancy::{AuthLayer, Verifier};
 use tokio::sync::Semaphore;
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::ServiceBuilder;
 
 use crate::bound::BoundLayer;
-use crate::contract::ContractLayer;
+use crate::contract::translated;
 use crate::front::Inside;
 use crate::metering::{Ledger, MeteringLayer};
 use crate::observe::ObserveLayer;
 use crate::origin::Origins;
-use crate::ready::ReadyLayer;
+use crate::ready::sent;
 use crate::support::SupportLayer;
 use crate::transport::MutualLayer;
 
@@ -59,9 +60,9 @@ impl Stack {
             // An operator who may look into a tenant is written down before it does.
             .layer(SupportLayer(self.store))
             // Next to the handlers, whose framework refuses messages that no handler sees.
-            .layer(ContractLayer)
+            .map_response(translated::<Body>)
             // An answer that a handler had ready before.
-            .layer(ReadyLayer);
+            .map_response(sent);
         layers.service(routes)
     }
 }
