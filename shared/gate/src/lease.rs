@@ -170,9 +170,13 @@ fn put(slot: &Slot, lease: &Lease, most: i64, asked: Instant) -> Result<(), Faul
         .unwrap_or_default();
     metrics::counter!("onekeel_quota_leases_total", "resource" => slot.resource.name()).increment(1);
     let id = LeaseId::parse("id", &lease.id).map_err(Fault::internal)?;
-    let idle = if lease.amount < most { IDLE_NEAR_A_LIMIT } else { IDLE };
-    slot.put(id.uuid(), lease.amount, asked + ttl / 2, idle);
+    slot.put(id.uuid(), lease.amount, asked + ttl / 2, idle(lease.amount, most));
     Ok(())
+}
+
+/// How long a lease of `granted` units is kept idle where `most` were asked for.
+fn idle(granted: i64, most: i64) -> Duration {
+    if granted < most { IDLE_NEAR_A_LIMIT } else { IDLE }
 }
 
 async fn ask(peers: &Peers, tenant: &Tenant, wish: ReserveRequest) -> Result<Vec<Lease>, Fault> {
@@ -239,5 +243,17 @@ impl Gate {
                 return Err(fault);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_may_want_goes_back_sooner() {
+        assert_eq!(idle(64, 64), IDLE);
+        assert_eq!(idle(63, 64), IDLE_NEAR_A_LIMIT);
+        assert!(IDLE_NEAR_A_LIMIT < IDLE);
     }
 }
