@@ -72,9 +72,9 @@ fn create(member: &Member, name: &'static str) -> Creation {
     tokio::spawn(async move { member.create(lead_named(name)).await })
 }
 
-type Change = JoinHandle<anyhow::Result<()>>;
+pub type Change = JoinHandle<anyhow::Result<()>>;
 
-fn limit(world: &Arc<World>, member: &Member, units: i64, life: Option<Duration>) -> Change {
+pub fn limit(world: &Arc<World>, member: &Member, units: i64, life: Option<Duration>) -> Change {
     let (world, id) = (world.clone(), member.id);
     tokio::spawn(async move {
         let wish = SetOverrideRequest {

@@ -1,5 +1,6 @@
 //! What survives: races for the last units, dropped calls, killed processes, servers that come back.
 mod abuse;
+mod ample;
 mod cached;
 mod cancelled;
 mod caps;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
         together::wishes_that_wait_together_share_a_transaction;
         together::a_repeated_wish_among_others_finds_its_leases;
         together::what_a_dropped_wish_was_granted_is_free_at_once;
+        ample::whether_far_or_near_nobody_gets_more_than_a_share;
+        ample::no_lease_outlives_its_limit;
+        ample::a_statement_whose_connection_is_lost_is_decided_anew;
         caps::a_plan_lowered_while_a_grant_waits_is_obeyed;
         caps::two_overrides_at_once_leave_the_newest_one;
         caps::an_override_that_ends_while_a_grant_waits_counts_no_more;

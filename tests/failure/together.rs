@@ -17,9 +17,9 @@ const CALLS: u16 = 64;
 const MOST_TRANSACTIONS: usize = 8;
 const LONGEST: Duration = Duration::from_secs(5);
 
-type Call = JoinHandle<anyhow::Result<Vec<Lease>>>;
+pub type Call = JoinHandle<anyhow::Result<Vec<Lease>>>;
 
-fn reserve(holder: &Holder, request: Uuid) -> Call {
+pub fn reserve(holder: &Holder, request: Uuid) -> Call {
     let item = |resource: Resource| ReserveItem {
         resource: resource.into(),
         min: 1,
@@ -34,7 +34,7 @@ fn reserve(holder: &Holder, request: Uuid) -> Call {
     tokio::spawn(async move { Ok(voice.reserve(voice.request(client, wish)?).await?) })
 }
 
-fn ids(leases: &[Lease]) -> Vec<String> {
+pub fn ids(leases: &[Lease]) -> Vec<String> {
     leases.iter().map(|lease| lease.id.clone()).collect()
 }
 

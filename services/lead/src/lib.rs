@@ -16,15 +16,14 @@ mod service;
 mod update;
 
 use onekeel_api::lead::lead_service_server::LeadServiceServer;
-use onekeel_server::{Parts, Routed};
+use onekeel_server::{Parts, Routed, Services};
 use tonic::codec::CompressionEncoding::Gzip;
-use tonic::service::Routes;
 
 /// The gRPC services of this server.
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let leads = LeadServiceServer::new(service::Leads::new(parts));
     let leads = leads.accept_compressed(Gzip).send_compressed(Gzip);
-    let routed = Routed::new(Routes::new(leads), vec!["onekeel.lead.v1.LeadService"]);
+    let routed = Routed::new(Services::default().with(leads));
     let parts = parts.clone();
     Ok(routed.with_task(purge::TASK, move || purge::purge_deleted(parts.clone())))
 }

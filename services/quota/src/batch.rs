@@ -9,6 +9,7 @@ use onekeel_tenancy::Tenant;
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
+use crate::ample::grant_amply;
 use crate::grant::{Tried, find, grant};
 use crate::lease::Reservation;
 use crate::settle::settle;
@@ -60,6 +61,7 @@ impl Batches {
             let turn = Turn {
                 batches: self.clone(),
                 tenant: tenant.clone(),
+                ample: true,
                 over: false,
             };
             tokio::spawn(turn.serve());
@@ -90,6 +92,8 @@ impl Batches {
 struct Turn {
     batches: Batches,
     tenant: Tenant,
+    /// Whether the limits may be far.
+    ample: bool,
     /// Whether the queue is taken away; the next one is not ours.
     over: bool,
 }
@@ -127,9 +131,9 @@ impl Turn {
         Some(queue.drain(..most).collect())
     }
 
-    async fn answer(&self, together: Vec<Waiting>) {
+    async fn answer(&mut self, together: Vec<Waiting>) {
         let wishes: Vec<_> = together.iter().map(|waiting| waiting.wish.clone()).collect();
-        let tried = match self.grant(&wishes).await {
+        let tried = match self.grant_together(&wishes).await {
             Ok(tried) => tried,
             // One of them is a repetition: each is decided alone.
             Err(fault) if fault.reason() == ErrorReason::AlreadyExists => {
@@ -148,6 +152,19 @@ impl Turn {
             }
         }
         self.give_back(unwanted).await;
+    }
+
+    /// In one statement while the limits are far. What it cannot say, also when its connection was lost, a transaction says:
+    /// it meets the request ids of leases that were written, and those of wishes without one end unused.
+    async fn grant_together(&mut self, wishes: &[Arc<Wish>]) -> Result<Vec<Result<Tried, Fault>>, Fault> {
+        if self.ample {
+            match grant_amply(&self.batches.store, &self.tenant, wishes).await {
+                Ok(Some(granted)) => return Ok(granted.into_iter().map(Ok).collect()),
+                Err(fault) if fault.reason() == ErrorReason::AlreadyExists => return Err(fault),
+                Ok(None) | Err(_) => self.ample = false,
+            }
+        }
+        self.grant(wishes).await
     }
 
     async fn grant(&self, wishes: &[Arc<Wish>]) -> Result<Vec<Result<Tried, Fault>>, Fault> {

@@ -13,7 +13,7 @@ use crate::lease::Reservation;
 use crate::wish::{Item, Wish};
 
 /// Nobody gets more than this share of what remains, so that leases shrink to single units near the limit.
-const SHARE: i64 = 4;
+pub(crate) const SHARE: i64 = 4;
 
 /// What one try came to.
 #[derive(Debug)]
@@ -130,15 +130,17 @@ async fn write(tx: &mut TenantTx, leases: &[(&Reservation, Option<Uuid>)]) -> Re
     )
     .execute(tx.conn())
     .await
-    .on_constraint(|constraint| {
-        constraint
-            .starts_with("reservations_request_key")
-            .then(|| Fault::already_exists("reservation"))
-    })?;
+    .on_constraint(constraint)?;
     if written.rows_affected() != leases.len() as u64 {
         return Err(Fault::unavailable("the tenant is not there; try again"));
     }
     Ok(())
+}
+
+/// What a broken constraint of `quota.reservations` tells the caller.
+pub(crate) fn constraint(name: &str) -> Option<Fault> {
+    name.starts_with("reservations_request_key")
+        .then(|| Fault::already_exists("reservation"))
 }
 
 struct Locked {

@@ -1,6 +1,7 @@
 //! QuotaService: the only authority for plans, limits and what is used of them.
 
 mod allowance;
+mod ample;
 mod assign;
 mod batch;
 mod caps;
@@ -26,9 +27,8 @@ use std::sync::Arc;
 use onekeel_api::quota::limit_service_server::LimitServiceServer;
 use onekeel_api::quota::quota_service_server::QuotaServiceServer;
 use onekeel_api::quota::usage_service_server::UsageServiceServer;
-use onekeel_server::{Parts, Routed};
+use onekeel_server::{Parts, Routed, Services};
 use tonic::codec::CompressionEncoding::Gzip;
-use tonic::service::Routes;
 
 /// The gRPC services of this server, and its background work.
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
@@ -40,13 +40,8 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let quota = quota.accept_compressed(Gzip).send_compressed(Gzip);
     let usage = UsageServiceServer::new(report::Reports::new(parts));
     let usage = usage.accept_compressed(Gzip).send_compressed(Gzip);
-    let names = vec![
-        "onekeel.quota.v1.QuotaService",
-        "onekeel.quota.v1.LimitService",
-        "onekeel.quota.v1.UsageService",
-    ];
-    let routes = Routes::new(quota).add_service(limits).add_service(usage);
-    Ok(Routed::new(routes, names)
+    let services = Services::default().with(quota).with(limits).with(usage);
+    Ok(Routed::new(services)
         .with_task("quota.sweep", move || sweeper.clone().run())
         .with_task(rate::TASK, move || allowance::hear_of_changes(allowances.clone())))
 }

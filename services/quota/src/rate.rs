@@ -63,7 +63,7 @@ impl Rates {
 
     /// The tenant's rate, where it need not be looked up.
     pub fn known(&self, tenant: &Tenant) -> Option<Rate> {
-        self.known.known(&tenant.id()).filter(Rate::holds)
+        self.known.known(&tenant.id(), Instant::now()).filter(Rate::holds)
     }
 
     /// The tenant's plan has changed; read anew.

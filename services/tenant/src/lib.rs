@@ -23,10 +23,9 @@ use onekeel_api::tenant::api_key_service_server::ApiKeyServiceServer;
 use onekeel_api::tenant::audit_service_server::AuditServiceServer;
 use onekeel_api::tenant::domain_service_server::DomainServiceServer;
 use onekeel_api::tenant::tenant_service_server::TenantServiceServer;
-use onekeel_server::{Page, Parts, Routed};
+use onekeel_server::{Page, Parts, Routed, Services};
 use onekeel_tenancy::Verifier;
 use tonic::codec::CompressionEncoding::Gzip;
-use tonic::service::Routes;
 
 /// The gRPC services of this server, and the work that finishes interrupted changes of plan and deletes old events.
 pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
@@ -47,21 +46,15 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let keys = ApiKeyServiceServer::new(keys);
     let keys = keys.accept_compressed(Gzip).send_compressed(Gzip);
     let parts = parts.clone();
-    let names = vec![
-        "onekeel.tenant.v1.TenantService",
-        "onekeel.tenant.v1.AuditService",
-        "onekeel.tenant.v1.AddressService",
-        "onekeel.tenant.v1.DomainService",
-        "onekeel.tenant.v1.ApiKeyService",
-    ];
-    let routes = Routes::new(tenants)
-        .add_service(trails)
-        .add_service(addresses)
-        .add_service(domains)
-        .add_service(keys);
+    let services = Services::default()
+        .with(tenants)
+        .with(trails)
+        .with(addresses)
+        .with(domains)
+        .with(keys);
     let (key_set, pruned, store) = (key_set(parts.verifier.clone()), parts.clone(), parts.store.clone());
     let outdated = parts.store.clone();
-    let routed = Routed::new(routes, names).with_page(key_set);
+    let routed = Routed::new(services).with_page(key_set);
     Ok(routed
         .with_task(kept::TASK, move || kept::outdate(outdated.clone()))
         .with_task("tenant.settle_plans", move || plans.clone().finish_interrupted())

@@ -1,6 +1,7 @@
 //! The call that runs now: its place in a trace, where it came from, its tenant, and how it failed. Logs, spans, metrics
 //! and the audit trail read it.
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use http::HeaderValue;
 
@@ -14,13 +15,14 @@ tokio::task_local! {
 /// What is known of a call while it runs. The outermost layer makes it; those inside add what they learn.
 #[derive(Debug)]
 pub struct Call {
+    began: Instant,
     context: TraceContext,
     state: Option<Box<str>>,
     origin: Origin,
     policy: OnceLock<Arc<Policy>>,
     tenant: OnceLock<ClientId>,
     plan: OnceLock<Arc<str>>,
-    rate_limit: OnceLock<RateLimit>,
+    rate_limit: Mutex<Option<RateLimit>>,
     failure: Mutex<Option<Failure>>,
 }
 
@@ -46,13 +48,14 @@ impl Call {
     /// A call at this place of its trace; `state` is the caller's `tracestate`, passed on as it came.
     pub fn new(context: TraceContext, state: Option<Box<str>>) -> Self {
         Self {
+            began: Instant::now(),
             context,
             state,
             origin: Origin::default(),
             policy: OnceLock::new(),
             tenant: OnceLock::new(),
             plan: OnceLock::new(),
-            rate_limit: OnceLock::new(),
+            rate_limit: Mutex::default(),
             failure: Mutex::default(),
         }
     }
@@ -78,6 +81,17 @@ impl Call {
     /// the expensive part.
     pub fn is_recorded() -> bool {
         Self::with_current(|call| call.context.sampled).unwrap_or(false)
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// When the present call began; now, outside of one. What is decided before a call waits for anything takes this for
+    /// the present, as a look at the clock for each decision would be a fiftieth of a short call.
+    pub fn beginning() -> Instant {
+        Self::with_current(Self::began).unwrap_or_else(Instant::now)
     }
 
     /// Its place in its trace.
@@ -125,14 +139,18 @@ impl Call {
         self.plan.get_or_init(|| plan.clone());
     }
 
-    /// What is known of the tenant's limit of requests.
-    pub fn rate_limit(&self) -> Option<&RateLimit> {
-        self.rate_limit.get()
+    /// What is known of the tenant's limit of requests, for the one who tells it.
+    pub fn take_rate_limit(&self) -> Option<RateLimit> {
+        self.rate_limit().take()
     }
 
     /// Notes what is known of the tenant's limit of requests; the first one stays.
     pub fn note_rate_limit(&self, limit: RateLimit) {
-        self.rate_limit.get_or_init(|| limit);
+        self.rate_limit().get_or_insert(limit);
+    }
+
+    fn rate_limit(&self) -> MutexGuard<'_, Option<RateLimit>> {
+        self.rate_limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes why the call fails; the last one counts.

@@ -15,6 +15,11 @@ impl Deadline {
         Self(Instant::now() + after)
     }
 
+    /// A deadline at a point in time.
+    pub fn at(at: Instant) -> Self {
+        Self(at)
+    }
+
     /// The deadline of the call that runs now; `None` outside a call and in spawned tasks.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(|deadline| *deadline).ok()

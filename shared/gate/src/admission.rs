@@ -117,11 +117,12 @@ impl Gate {
         };
         // A recorded call shows its admission, an open stream is watched, and support pays nothing.
         let plain = !Call::is_recorded() && !policy.is_stream() && tenant.support_reason().is_none();
+        let now = Call::beginning();
         plain
             && caller.may(policy)
-            && self.contexts.known(tenant).is_some_and(|known| {
+            && self.contexts.known(tenant, now).is_some_and(|known| {
                 matches!(look(&known, tenant, policy), Ok(None))
-                    && self.allowances.spend_at_once(tenant, policy.cost.into())
+                    && self.allowances.spend_at_once(tenant, policy.cost.into(), now)
             })
     }
 

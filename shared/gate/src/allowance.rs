@@ -50,28 +50,29 @@ impl Allowances {
             .get_or_insert_with(&tenant.id(), || Ok::<_, Fault>(Arc::default()));
         let slot = made?;
         {
-            let mut slice = slot.slice();
-            if slice.spend(cost) {
-                note(&mut slice, None);
+            let (mut slice, now) = (slot.slice(), Instant::now());
+            if slice.spend(cost, now) {
+                note(&mut slice, None, now);
                 return Ok(());
             }
         }
         let flight = slot.flight.clone().lock_owned().await;
         let refilled = refill(self.authority.clone(), slot.clone(), flight, tenant.clone(), cost);
         let spent = detached(refilled).await;
-        note(&mut slot.slice(), spent.as_ref().err().and_then(Fault::retry_delay));
+        let retry = spent.as_ref().err().and_then(Fault::retry_delay);
+        note(&mut slot.slice(), retry, Instant::now());
         spent
     }
 
     /// Spends `cost` if the tenant's slice has as much.
-    pub fn spend_at_once(&self, tenant: &Tenant, cost: i64) -> bool {
+    pub fn spend_at_once(&self, tenant: &Tenant, cost: i64, now: Instant) -> bool {
         let Some(slot) = self.slots.get(&tenant.id()) else {
             return false;
         };
         let mut slice = slot.slice();
-        let spent = slice.spend(cost);
+        let spent = slice.spend(cost, now);
         if spent {
-            note(&mut slice, None);
+            note(&mut slice, None, now);
         }
         spent
     }
@@ -87,7 +88,7 @@ impl Allowances {
     /// Notes for the answer what is known of the tenant's limit, where a call is refused before it is counted.
     pub fn announce(&self, tenant: &Tenant) {
         if let Some(slot) = self.slots.get(&tenant.id()) {
-            note(&mut slot.slice(), None);
+            note(&mut slot.slice(), None, Instant::now());
         }
     }
 }
@@ -98,8 +99,8 @@ fn end(slot: Arc<Slot>) {
 }
 
 /// Notes for the answer of the present call what is left.
-fn note(slice: &mut Slice, retry: Option<Duration>) {
-    if let Some(limit) = slice.announce(retry) {
+fn note(slice: &mut Slice, retry: Option<Duration>, now: Instant) {
+    if let Some(limit) = slice.announce(retry, now) {
         Call::with_current(|call| call.note_rate_limit(limit));
     }
 }
@@ -113,7 +114,7 @@ async fn refill(
 ) -> Result<(), Fault> {
     let (wish, told) = {
         let mut slice = slot.slice();
-        if slice.spend(cost) {
+        if slice.spend(cost, Instant::now()) {
             return Ok(());
         }
         if let Some(fault) = slice.asked_in_vain() {

@@ -1,7 +1,7 @@
 //! What state a tenant is in and how it may be called, learned from TenantService and remembered for a moment.
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::Counter;
 use onekeel_api::tenant::{GetTenantContextRequest, ListTenantChangesRequest, TenantContext, TenantState};
@@ -99,8 +99,8 @@ impl Contexts {
     }
 
     /// The tenant's context, where nobody has to be asked for it.
-    pub fn known(&self, tenant: &Tenant) -> Option<Arc<Known>> {
-        self.known.known(&tenant.id())
+    pub fn known(&self, tenant: &Tenant, now: Instant) -> Option<Arc<Known>> {
+        self.known.known(&tenant.id(), now)
     }
 
     async fn ask(&self, tenant: &Tenant) -> Result<Arc<Known>, Fault> {

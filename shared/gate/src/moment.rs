@@ -73,12 +73,12 @@ impl<V: Clone> Slot<V> {
     }
 
     /// The value, if the news or its age say that it is true.
-    fn believed(&self, news: &News) -> Option<V> {
+    fn believed(&self, news: &News, now: Instant) -> Option<V> {
         let state = self.state();
         let known = state.known.as_ref();
         let true_still = |known: &&Known<V>| {
-            let age = known.asked.elapsed();
-            age < FRESH || (age < RENEWED && news.covers(known.edition))
+            let age = now.saturating_duration_since(known.asked);
+            age < FRESH || (age < RENEWED && news.covers(known.edition, now))
         };
         known.filter(true_still).map(|known| known.value.clone())
     }
@@ -132,12 +132,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
     /// is not found is forgotten.
     pub async fn get(&self, key: &K, ask: impl Future<Output = Result<V, Fault>>) -> Result<V, Fault> {
         let slot = self.slots.get_or_insert_with(key, || Ok::<_, Fault>(Arc::default()))?;
-        if let Some(value) = slot.believed(&self.news) {
+        if let Some(value) = slot.believed(&self.news, Instant::now()) {
             self.hits.increment(1);
             return Ok(value);
         }
         let _flight = slot.flight.lock().await;
-        if let Some(value) = slot.believed(&self.news) {
+        if let Some(value) = slot.believed(&self.news, Instant::now()) {
             self.hits.increment(1);
             return Ok(value);
         }
@@ -171,8 +171,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
     }
 
     /// The answer for `key`, where it is known and true.
-    pub fn known(&self, key: &K) -> Option<V> {
-        let known = self.slots.get(key)?.believed(&self.news);
+    pub fn known(&self, key: &K, now: Instant) -> Option<V> {
+        let known = self.slots.get(key)?.believed(&self.news, now);
         known.inspect(|_| self.hits.increment(1))
     }
 

@@ -46,9 +46,9 @@ impl News {
     }
 
     /// Whether a change of what was asked for in this edition would have been told.
-    pub fn covers(&self, edition: Edition) -> bool {
+    pub fn covers(&self, edition: Edition, now: Instant) -> bool {
         let asked = self.asked.load(Ordering::SeqCst);
-        asked != 0 && edition == self.edition() && self.micros(Instant::now()) < asked + silence()
+        asked != 0 && edition == self.edition() && self.micros(now) < asked + silence()
     }
 
     /// Where to go on; 0 before the first answer.

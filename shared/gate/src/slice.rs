@@ -54,8 +54,8 @@ struct Told {
 
 impl Slice {
     /// Spends `cost` of the slice if it lives and has as much.
-    pub fn spend(&mut self, cost: i64) -> bool {
-        if self.living() < cost {
+    pub fn spend(&mut self, cost: i64, now: Instant) -> bool {
+        if self.living(now) < cost {
             return false;
         }
         self.left -= cost;
@@ -64,8 +64,8 @@ impl Slice {
     }
 
     /// What is left of the slice; nothing after its life.
-    fn living(&self) -> i64 {
-        let alive = self.until.is_some_and(|until| Instant::now() < until);
+    fn living(&self, now: Instant) -> i64 {
+        let alive = self.until.is_some_and(|until| now < until);
         if alive { self.left } else { 0 }
     }
 
@@ -74,15 +74,15 @@ impl Slice {
     ///
     /// What is left is an estimate: less, when other processes spend meanwhile; more, when grants of a minute ago are
     /// forgotten meanwhile.
-    pub fn announce(&mut self, retry: Option<Duration>) -> Option<RateLimit> {
+    pub fn announce(&mut self, retry: Option<Duration>, now: Instant) -> Option<RateLimit> {
         let told = self.told.as_ref()?;
         let alone = self.asked_in_vain().is_some();
-        let left = match (alone, self.living()) {
+        let left = match (alone, self.living(now)) {
             (true, 0) => self.fallback.left(),
             (true, living) => Some(living),
             (false, living) => Some(told.remaining + living),
         };
-        let forgotten = (WINDOW + told.life).saturating_sub(told.asked.elapsed());
+        let forgotten = (WINDOW + told.life).saturating_sub(now.saturating_duration_since(told.asked));
         let after = retry.unwrap_or(if alone { WINDOW } else { forgotten });
         Some(RateLimit {
             policy: told.policy.clone(),
@@ -138,15 +138,16 @@ impl Slice {
         let settled = self.ended.is_none_or(|ended| asked >= ended + UNSETTLED);
         let longest = if settled { LONGEST_LIFE } else { LIFE };
         let life = duration(answer.life.as_ref()).min(longest);
+        let now = Instant::now();
         // What is left of a living slice lives no longer than before, so the sum takes the shorter life.
-        let (living, until) = (self.living(), asked + life);
+        let (living, until) = (self.living(now), asked + life);
         self.until = Some(if living > 0 {
             self.until.map_or(until, |old| old.min(until))
         } else {
             until
         });
         self.left = living + answer.granted;
-        (self.granted_at, self.granted, self.spent) = (Some(Instant::now()), answer.granted, 0);
+        (self.granted_at, self.granted, self.spent) = (Some(now), answer.granted, 0);
         self.life = Some(life.max(LIFE));
         self.in_vain = None;
         self.fallback.learn(answer, told);
@@ -158,7 +159,7 @@ impl Slice {
             life,
             asked,
         });
-        if self.spend(cost) {
+        if self.spend(cost, now) {
             return Ok(());
         }
         let retry = duration(answer.retry_after.as_ref());
@@ -231,18 +232,24 @@ mod tests {
     #[test]
     fn a_slice_is_spent_once_and_not_after_its_life() {
         let mut state = Slice::default();
-        assert!(!state.spend(1), "nothing was granted yet");
+        assert!(!state.spend(1, Instant::now()), "nothing was granted yet");
         state
             .refill(&slice(3, 100, 100), Instant::now(), 0, 1)
             .expect("one of three");
-        assert!(state.spend(2) && !state.spend(1), "three in all");
+        assert!(
+            state.spend(2, Instant::now()) && !state.spend(1, Instant::now()),
+            "three in all"
+        );
         let late = Instant::now()
             .checked_sub(LIFE)
             .expect("a clock that runs for a second");
         state
             .refill(&slice(3, 100, 100), late, 0, 1)
             .expect("an answer after the slice's life is none: the policy for such times decides");
-        assert!(!state.spend(1), "nothing is left of a slice that came too late");
+        assert!(
+            !state.spend(1, Instant::now()),
+            "nothing is left of a slice that came too late"
+        );
         assert_eq!(state.untold(), 1, "spent of the share");
     }
 
@@ -299,7 +306,7 @@ mod tests {
             .refill(&slice(3, 100, 100), Instant::now(), 0, 1)
             .expect("granted");
         state.end();
-        assert!(!state.spend(1), "two were left");
+        assert!(!state.spend(1, Instant::now()), "two were left");
 
         let long = AcquireAllowanceResponse {
             life: prost_types::Duration::try_from(LONGEST_LIFE).ok(),
@@ -350,20 +357,22 @@ mod tests {
     #[test]
     fn answers_tell_what_is_left_here_and_there() {
         let mut state = Slice::default();
-        assert!(state.announce(None).is_none(), "nothing is known");
+        assert!(state.announce(None, Instant::now()).is_none(), "nothing is known");
         let answer = AcquireAllowanceResponse {
             remaining: 40,
             ..slice(3, 100, 50)
         };
         state.refill(&answer, Instant::now(), 0, 1).expect("one of three");
-        let told = state.announce(None).expect("known");
+        let told = state.announce(None, Instant::now()).expect("known");
         assert_eq!(told.policy, "\"requests\";q=100;w=60");
         assert_eq!(told.state.expect("counted"), "\"requests\";r=42;t=61");
-        let refused = state.announce(Some(Duration::from_secs(7))).expect("known");
+        let refused = state
+            .announce(Some(Duration::from_secs(7)), Instant::now())
+            .expect("known");
         assert_eq!(refused.state.expect("counted"), "\"requests\";r=42;t=7");
         state.note_in_vain(Instant::now());
         state.until = None;
-        let alone = state.announce(None).expect("known");
+        let alone = state.announce(None, Instant::now()).expect("known");
         assert_eq!(alone.state.expect("counted"), "\"requests\";r=50;t=60");
     }
 }

@@ -56,11 +56,12 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
     let gate = parts.gate.clone();
     let mut routed = routes(&parts)?.with_task(CHANGES_TASK, move || hear_of_changes(gate.clone()));
     routed.tasks.extend(keys.tasks());
-    let policies = load_policies(&routed.names)?;
+    let names = routed.services.names();
+    let policies = load_policies(&names)?;
     if config.check {
         println!(
             "onekeel-{name} would serve {} on {} {}",
-            routed.names.join(", "),
+            names.join(", "),
             config.listen,
             if identity.is_some() { "by TLS" } else { "in plain text" }
         );
@@ -184,14 +185,11 @@ async fn serve(
         max_calls: config.max_calls,
         mutual: config.transport.is_mutual(),
     };
-    let front = Front::new(outside(health_server, &routed.names)?, inside.around(routed.routes));
+    let names = routed.services.names();
+    let front = Front::new(outside(health_server, &names)?, inside.around(routed.services));
     let mut tasks = JoinSet::new();
     tasks.spawn(parts.gate.clone().settle_idle());
-    let ready = tasks.spawn(health::follow(
-        reporter.clone(),
-        routed.names.clone(),
-        parts.store.clone(),
-    ));
+    let ready = tasks.spawn(health::follow(reporter.clone(), names.clone(), parts.store.clone()));
     for (task, start) in routed.tasks {
         tasks.spawn(keep_running(task, start));
     }
@@ -216,7 +214,7 @@ async fn serve(
     }
     tracing::info!(service = name, "draining");
     ready.abort();
-    health::set(&reporter, &routed.names, false).await;
+    health::set(&reporter, &names, false).await;
     drop(takes_calls);
     tokio::select! {
         ended = server => ended.context("serving")?,

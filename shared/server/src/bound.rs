@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
-use http::{HeaderMap, Request, Response};
-use onekeel_api::{Deadline, Fault, Policies};
+use http::{HeaderMap, HeaderName, Request, Response};
+use onekeel_api::{Call, Deadline, Fault, Policies};
 use tokio::sync::Semaphore;
 use tonic::Status;
 use tower::{Layer, Service};
 
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Of a call whose caller names none, and at most.
 const LONGEST_CALL: Duration = Duration::from_secs(30);
 const LONGEST_STREAM: Duration = Duration::from_secs(600);
@@ -68,10 +69,11 @@ where
         let Ok(called) = std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) else {
             return Either::Left(ready(Ok(panicked())));
         };
+        let deadline = Deadline::at(Call::beginning() + limit);
         Either::Right(Box::pin(async move {
             let _place = place;
-            let within = Deadline::after(limit).scope(AssertUnwindSafe(called).catch_unwind());
-            match tokio::time::timeout(limit, within).await {
+            let within = deadline.scope(AssertUnwindSafe(called).catch_unwind());
+            match tokio::time::timeout_at(deadline.instant().into(), within).await {
                 Ok(Ok(answered)) => answered,
                 Ok(Err(_panic)) => Ok(panicked()),
                 Err(_elapsed) => Ok(refusal(Fault::deadline_exceeded())),
@@ -94,7 +96,7 @@ impl BoundLayer {
         let streams = self.policies.get(path).is_some_and(|policy| policy.is_stream());
         let longest = if streams { LONGEST_STREAM } else { LONGEST_CALL };
         let asked = headers
-            .get("grpc-timeout")
+            .get(TIMEOUT)
             .and_then(|value| parse_timeout(value.to_str().ok()?));
         asked.map_or(longest, |asked| {
             asked.saturating_sub(EARLIER.min(asked / 10)).min(longest)

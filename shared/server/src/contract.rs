@@ -1,12 +1,15 @@
 //! The innermost layer: what tonic itself refuses, an unreadable message for example, gets the suite's one shape of error.
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 use onekeel_api::{ErrorReason, Fault};
 use tonic::{Code, Status};
 
+/// How a call ended: in the head of a failure, in the trailers of an answer.
+pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 /// Only our own failures carry it.
-const DETAILS: &str = "grpc-status-details-bin";
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// Tells a caller which compressions it may use.
-const ENCODINGS: &str = "grpc-accept-encoding";
+const ENCODINGS: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// The suite's error in the place of tonic's own.
 pub(crate) fn translated<R: Default>(response: Response<R>) -> Response<R> {
@@ -14,7 +17,7 @@ pub(crate) fn translated<R: Default>(response: Response<R>) -> Response<R> {
         return response;
     };
     let mut refusal: Response<R> = Status::from(fault).into_http();
-    if let Some(encodings) = response.headers().get(ENCODINGS) {
+    if let Some(encodings) = response.headers().get(&ENCODINGS) {
         refusal.headers_mut().insert(ENCODINGS, encodings.clone());
     }
     refusal

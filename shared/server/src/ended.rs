@@ -1,7 +1,7 @@
 //! The end of a call, reported once: to its metrics, to its span, and, when it failed, in one line of the log.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use onekeel_api::Call;
@@ -9,6 +9,7 @@ use onekeel_telemetry::{Ended, Method, code_name, is_fault_of_server, record_end
 use tonic::Code;
 use tracing::Span;
 
+use crate::contract::STATUS;
 use crate::observe::{Watch, place};
 
 /// Lines about refusals in one second; a caller that is refused ten thousand times shall not write ten thousand lines.
@@ -21,7 +22,6 @@ pub(crate) struct Ending {
     call: Arc<Call>,
     parent: Option<u64>,
     span: Span,
-    began: Instant,
     answered: bool,
 }
 
@@ -34,7 +34,6 @@ impl Ending {
             call,
             parent,
             span,
-            began: Instant::now(),
             answered: false,
         }
     }
@@ -42,12 +41,12 @@ impl Ending {
     /// Failures stand in the head of an answer; a call whose stream fails later counts as answered.
     pub fn answered(mut self, head: &HeaderMap) {
         self.answered = true;
-        let code = head.get("grpc-status").map_or(&b"0"[..], |value| value.as_bytes());
+        let code = head.get(STATUS).map_or(&b"0"[..], |value| value.as_bytes());
         self.report(Code::from_bytes(code));
     }
 
     fn report(&self, code: Code) {
-        let took = self.began.elapsed();
+        let took = self.call.began().elapsed();
         let tenant = self.call.tenant().map(onekeel_api::ClientId::uuid);
         self.watch.telemetry.calls.record(self.method, code, tenant, took);
         if let (Some(tenant), false) = (tenant, self.span.is_none()) {

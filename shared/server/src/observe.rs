@@ -17,6 +17,8 @@ use crate::origin::Origins;
 
 /// What the conventions for RPC call a method that the contract does not know.
 const OTHER: &str = "_OTHER";
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
@@ -112,7 +114,7 @@ impl Watch {
     /// calls without one the configured share is recorded. Returns the caller's span besides.
     fn join(&self, headers: &HeaderMap) -> (Call, Option<u64>) {
         let parent = headers
-            .get("traceparent")
+            .get(TRACE_PARENT)
             .and_then(|value| TraceContext::parse(value.to_str().ok()?));
         let random = Uuid::new_v4().as_u128();
         let Some(parent) = parent else {
@@ -123,7 +125,7 @@ impl Watch {
             };
             return (Call::new(context, None), None);
         };
-        let states = headers.get_all("tracestate").iter();
+        let states = headers.get_all(TRACE_STATE).iter();
         let state = parse_state(states.filter_map(|value| value.to_str().ok()));
         // Without a receiver nothing is recorded here, and what is called from here belongs to the caller's span.
         let span_id = if self.telemetry.traces.is_some() {
@@ -147,12 +149,12 @@ impl Watch {
 /// Says in the head of the answer what is known of the tenant's limit of requests.
 fn announce(head: &mut HeaderMap) {
     Call::with_current(|call| {
-        let Some(limit) = call.rate_limit() else {
+        let Some(limit) = call.take_rate_limit() else {
             return;
         };
-        head.insert(RATE_LIMIT_POLICY, limit.policy.clone());
-        if let Some(state) = &limit.state {
-            head.insert(RATE_LIMIT, state.clone());
+        head.insert(RATE_LIMIT_POLICY, limit.policy);
+        if let Some(state) = limit.state {
+            head.insert(RATE_LIMIT, state);
         }
     });
 }

@@ -2,9 +2,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::HOST;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use onekeel_api::{Fault, HostName, Network, Origin};
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+
+use crate::transport::Peer;
 
 /// Who sent it to the proxy, and to the proxies before it, the last one last.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -32,7 +33,8 @@ impl Origins {
     /// # Errors
     /// `INVALID_ARGUMENT` when a trusted proxy says what cannot be read: to go on with less would be to guess.
     pub fn of<B>(&self, request: &Request<B>) -> Result<Origin, Fault> {
-        let peer = peer(request.extensions());
+        let peer = request.extensions().get().and_then(|peer: &Peer| peer.address);
+        let peer = peer.map(|address| address.to_canonical());
         let called = request.uri().authority().map(http::uri::Authority::as_str);
         let called = called.or_else(|| request.headers().get(HOST)?.to_str().ok());
         let mut origin = Origin {
@@ -116,18 +118,6 @@ fn forwarded_host(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
 
 fn is_host(host: &str) -> bool {
     HostName::parse(host).is_some() || address(host).is_some()
-}
-
-/// The address of whoever holds the connection.
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    let plain = extensions.get::<TcpConnectInfo>();
-    let tls = || {
-        extensions
-            .get::<TlsConnectInfo<TcpConnectInfo>>()
-            .map(TlsConnectInfo::get_ref)
-    };
-    let peer = plain.or_else(tls)?.remote_addr()?;
-    Some(peer.ip().to_canonical())
 }
 
 #[cfg(test)]

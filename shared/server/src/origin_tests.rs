@@ -10,9 +10,9 @@ fn origin(trusted: &[&str], peer: &str, headers: &[(&'static str, &str)]) -> Res
     *request.uri_mut() = "http://Lead.example.com:50051/onekeel.lead.v1.LeadService/GetLead"
         .parse()
         .expect("an address");
-    request.extensions_mut().insert(TcpConnectInfo {
-        local_addr: None,
-        remote_addr: Some(SocketAddr::new(peer.parse().expect("an address"), 1234)),
+    request.extensions_mut().insert(Peer {
+        address: Some(peer.parse().expect("an address")),
+        ..Peer::default()
     });
     for (name, value) in headers {
         let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header");

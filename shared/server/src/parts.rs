@@ -7,9 +7,8 @@ use onekeel_gate::{Gate, Peers};
 use onekeel_store::Store;
 use onekeel_telemetry::Page;
 use onekeel_tenancy::{Signer, Verifier};
-use tonic::service::Routes;
 
-use crate::{Draining, Secret};
+use crate::{Draining, Secret, Services};
 
 /// The parts that a service is made of.
 #[derive(Clone)]
@@ -48,10 +47,8 @@ pub struct Parts {
 
 /// What a service serves.
 pub struct Routed {
-    /// Its gRPC services.
-    pub routes: Routes,
-    /// Their full names in the contract; their methods' policies are read from it.
-    pub names: Vec<&'static str>,
+    /// Its gRPC services; their methods' policies are read from the contract.
+    pub services: Services,
     /// Work that runs beside the calls, each with a name for logs and metrics. A task that ends or panics is started
     /// again after a second.
     pub tasks: Vec<(&'static str, Task)>,
@@ -63,11 +60,10 @@ pub struct Routed {
 pub type Task = Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 impl Routed {
-    /// Routes without background work.
-    pub fn new(routes: Routes, names: Vec<&'static str>) -> Self {
+    /// Services without background work.
+    pub fn new(services: Services) -> Self {
         Self {
-            routes,
-            names,
+            services,
             tasks: Vec::new(),
             pages: Vec::new(),
         }

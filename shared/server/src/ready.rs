@@ -3,17 +3,18 @@ use std::marker::PhantomData;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::ready;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use onekeel_api::Fault;
 use prost::Message;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 
+use crate::contract::STATUS;
+
 /// In front of a message: whether it is compressed, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
 const HEAD: usize = 5;
 const ACCEPTED: &str = "grpc-accept-encoding";
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The message of a good unary answer, as it goes over the wire. Clones share its bytes.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use crate::metering::{Ledger, MeteringLayer};
 use crate::observe::ObserveLayer;
 use crate::origin::Origins;
 use crate::ready::sent;
+use crate::services::Services;
 use crate::support::SupportLayer;
 use crate::transport::MutualLayer;
 
@@ -38,8 +39,8 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Puts the layers around `routes`.
-    pub fn around(self, routes: Routes) -> impl Inside {
+    /// Puts the layers around `services`.
+    pub fn around(self, services: Services) -> impl Inside {
         let calls = Arc::new(Semaphore::new(self.max_calls as usize));
         let layers = ServiceBuilder::new()
             // First, so that even a refusal is traced, timed and counted. Says where the call comes from.
@@ -63,7 +64,7 @@ impl Stack {
             .map_response(translated::<Body>)
             // An answer that a handler had ready before.
             .map_response(sent);
-        layers.service(routes)
+        layers.service(services)
     }
 }
 

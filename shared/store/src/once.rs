@@ -104,6 +104,39 @@ impl Store {
         });
         self.metered(name, repeated).await
     }
+
+    /// Runs one statement that writes for `tenant`, and repeats nothing: whoever calls has a way of its own to find out what
+    /// a lost connection has committed. `known` is what a broken constraint means to the caller, by its name.
+    ///
+    /// Cancel-safe: a dropped call has written everything or nothing.
+    ///
+    /// # Errors
+    /// What `known` says; `CONFLICT` for a lost race; `UNAVAILABLE` when the database is not reachable, marked
+    /// [`Fault::is_commit_unknown`] when the connection was lost.
+    pub async fn at_most_once<T, W>(
+        &self,
+        tenant: &Tenant,
+        name: &'static str,
+        known: fn(&str) -> Option<Fault>,
+        work: W,
+    ) -> Result<T, Fault>
+    where
+        W: AsyncFnOnce(&mut Once) -> Result<T, sqlx::Error>,
+    {
+        let attempt = pin!(async {
+            let mut once = Once(TenantTx::acquire(self, tenant, name).await?);
+            let done = work(&mut once).await;
+            match &done {
+                Err(error) if is_connection_lost(error) => {
+                    once.0.discard();
+                    return Err(fault(error).commit_unknown());
+                }
+                _ => once.0.let_go(),
+            }
+            done.on_constraint(known)
+        });
+        self.metered(name, attempt).await
+    }
 }
 
 fn nothing(name: &str) -> Fault {

@@ -82,7 +82,8 @@ impl AuthLayer {
             return Ok((policy, None));
         }
         let token = bearer(headers).map_err(refused)?;
-        let caller = support::enter(self.verifier.verify(token)?, &policy, headers)?;
+        let caller = self.verifier.verify_at(token, Call::beginning())?;
+        let caller = support::enter(caller, &policy, headers)?;
         if let Some(tenant) = caller.tenant() {
             Call::with_current(|call| call.note_tenant(tenant.id()));
         }

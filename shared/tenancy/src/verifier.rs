@@ -108,12 +108,16 @@ impl Verifier {
 
     /// The caller that `token` proves. Every bad token gets the same fault; why is not told.
     pub fn verify(&self, token: &str) -> Result<Caller, Fault> {
+        self.verify_at(token, Instant::now())
+    }
+
+    /// The same, where it was read a moment ago what time it is.
+    pub(crate) fn verify_at(&self, token: &str, now: Instant) -> Result<Caller, Fault> {
         if token.len() > LONGEST_TOKEN {
             return Err(refused(Refusal::Size));
         }
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        let now = Instant::now();
         let fresh = |cached: &Cached| now < cached.until && cached.epoch == self.epoch.load(Ordering::Acquire);
         if let Some(cached) = self.cache.get(&key).filter(fresh) {
             HITS.increment(1);

@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use onekeel_api::Policy;
 use onekeel_api::lead::lead_service_server::LeadServiceServer;
 use onekeel_gate::{AdmissionLayer, Gate};
-use onekeel_server::{Parts, Routed};
+use onekeel_server::{Parts, Routed, Services};
 use onekeel_tenancy::Caller;
 use tonic::Status;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::codegen::http::{Extensions, Request, Response};
-use tonic::service::Routes;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use self::echo::{Echo, Measure};
@@ -73,7 +72,7 @@ where
 fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let leads = LeadServiceServer::new(Echo(Admission(parts.gate.clone())));
     let leads = leads.accept_compressed(Gzip).send_compressed(Gzip);
-    Ok(Routed::new(Routes::new(leads), vec!["onekeel.lead.v1.LeadService"]))
+    Ok(Routed::new(Services::default().with(leads)))
 }
 
 fn main() -> ExitCode {

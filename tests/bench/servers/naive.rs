@@ -9,12 +9,11 @@ use onekeel_api::quota::{
     Resource, WatchQuotaRequest, WatchQuotaResponse,
 };
 use onekeel_api::{ErrorReason, Fault};
-use onekeel_server::{Parts, Routed};
+use onekeel_server::{Parts, Routed, Services};
 use onekeel_store::{DbResult, Store, TenantTx};
 use onekeel_tenancy::Service;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding::Gzip;
-use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -108,7 +107,7 @@ impl QuotaService for Naive {
 fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let quota = QuotaServiceServer::new(Naive(parts.store.clone()));
     let quota = quota.accept_compressed(Gzip).send_compressed(Gzip);
-    Ok(Routed::new(Routes::new(quota), vec!["onekeel.quota.v1.QuotaService"]))
+    Ok(Routed::new(Services::default().with(quota)))
 }
 
 fn main() -> ExitCode {

@@ -8,6 +8,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use onekeel_api::Meter;
 
+use crate::contract::STATUS;
+
 /// What a call owes its tenant's meter: shared by the call and its bodies, and settled when the last of them is gone.
 pub(crate) struct Bill {
     pub meter: Arc<Meter>,
@@ -27,7 +29,7 @@ impl Bill {
 
     /// Reads how the call ended from the head of its answer or from its trailers.
     pub fn read_status(&self, headers: &HeaderMap) {
-        if headers.get("grpc-status").is_some_and(|status| status == "0") {
+        if headers.get(STATUS).is_some_and(|status| status == "0") {
             self.ok.store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
@@ -44,13 +46,13 @@ impl Drop for Bill {
 
 /// A body, and the bill that its bytes are put on.
 #[derive(Default)]
-pub(crate) struct Counted<B> {
+pub struct Counted<B> {
     inner: B,
     bill: Option<Arc<Bill>>,
 }
 
 impl<B> Counted<B> {
-    pub fn new(inner: B, bill: Option<Arc<Bill>>) -> Self {
+    pub(crate) fn new(inner: B, bill: Option<Arc<Bill>>) -> Self {
         Self { inner, bill }
     }
 }

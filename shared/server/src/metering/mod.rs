@@ -4,6 +4,7 @@ mod layer;
 mod ledger;
 mod writer;
 
+pub use body::Counted;
 pub(crate) use layer::MeteringLayer;
 pub(crate) use ledger::Ledger;
 pub(crate) use writer::Writer;

@@ -11,13 +11,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tonic::transport::server::Connected;
 use tower::Service;
 use uuid::Uuid;
 
-use super::Transport;
-use super::mutual::Shown;
 use super::turns::{Served, Turns};
+use super::{Peer, Transport};
 use crate::front::{Front, Inside};
 
 const MOST_STREAMS: u32 = 256;
@@ -55,18 +53,16 @@ impl Life {
     }
 
     /// Serves on `io` until the caller leaves, the connection is old, or `ending` changes.
-    pub async fn live<I, S>(self, io: I, shown: Shown, front: Front<S>, mut ending: watch::Receiver<()>)
+    pub async fn live<I, S>(self, io: I, peer: Peer, front: Front<S>, mut ending: watch::Receiver<()>)
     where
-        I: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Inside,
     {
         let _open = Open::count();
-        let from = io.connect_info();
         // A connection hands over one request after the other; a clone of all layers for each would cost more than they do.
         let front = RefCell::new(front);
         let serve = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(from.clone());
-            request.extensions_mut().insert(shown.clone());
+            request.extensions_mut().insert(peer.clone());
             front.borrow_mut().call(request)
         });
         let turns = Turns::default();

@@ -8,8 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::connection::Life;
 use super::handshakes::{Handshakes, Line, Ready};
-use super::mutual::Shown;
-use super::{Identity, Transport, Watched};
+use super::{Identity, Peer, Transport, Watched};
 use crate::Draining;
 use crate::front::{Front, Inside};
 
@@ -52,10 +51,13 @@ pub(crate) async fn listen<S: Inside>(listening: Listening<S>, mut draining: Dra
                 let (front, life, ending) = (front.clone(), life.clone(), connection.clone());
                 tokio::spawn(async move {
                     match line {
-                        Line::Plain(stream) => life.live(stream, Shown::default(), front, ending).await,
+                        Line::Plain(stream) => {
+                            let peer = Peer::plain(stream.get_ref());
+                            life.live(stream, peer, front, ending).await;
+                        }
                         Line::Tls(stream) => {
-                            let shown = Shown::of(stream.get_ref().get_ref().1);
-                            life.live(*stream, shown, front, ending).await;
+                            let peer = Peer::tls(stream.get_ref());
+                            life.live(*stream, peer, front, ending).await;
                         }
                     }
                     drop(place);

@@ -8,6 +8,7 @@ mod handshakes;
 mod listen;
 mod mutual;
 mod opened;
+mod peer;
 mod pem;
 mod turns;
 
@@ -17,6 +18,7 @@ pub(crate) use connection::spread;
 pub(crate) use files::Watched;
 pub(crate) use listen::{Listening, listen};
 pub(crate) use mutual::MutualLayer;
+pub(crate) use peer::Peer;
 
 use std::path::PathBuf;
 use std::time::Duration;

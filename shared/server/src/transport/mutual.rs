@@ -17,6 +17,8 @@ use tower::{Layer, Service};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::Peer;
+
 /// What every service's name in a certificate begins with.
 const PREFIX: &str = "onekeel-";
 
@@ -25,7 +27,7 @@ const PREFIX: &str = "onekeel-";
 pub(crate) struct Shown(Option<Arc<[Box<str>]>>);
 
 impl Shown {
-    pub fn of(connection: &ServerConnection) -> Self {
+    pub(super) fn of(connection: &ServerConnection) -> Self {
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
         Self(certificate.map(services))
     }
@@ -104,6 +106,6 @@ fn is_shown<B>(request: &Request<B>) -> bool {
     let Some(Caller::Service(service)) = request.extensions().get::<Caller>() else {
         return true;
     };
-    let shown = request.extensions().get::<Shown>();
-    shown.is_some_and(|shown| shown.is(service.name()))
+    let peer = request.extensions().get::<Peer>();
+    peer.is_some_and(|peer| peer.shown.is(service.name()))
 }
