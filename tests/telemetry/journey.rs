@@ -24,7 +24,7 @@ pub async fn one_command_shows_the_journey_of_a_creation(world: Arc<World>) -> a
         place("→ QuotaService/AcquireAllowance")?,
         place("EVALSHA allowance.lua")?,
         place("→ QuotaService/Reserve")?,
-        place("INSERT quota.reservations")?,
+        place("SELECT quota.reserve_amply")?,
         place("INSERT lead.leads INSERT quota.charges")?,
     ];
     ensure!(way.is_sorted(), "not in the order of the journey: {way:?}\n{out}");
