@@ -49,7 +49,12 @@ impl Meters {
         });
         let began = Instant::now();
         let waiting = Waiting::new(&meters.waiting);
-        let acquired = pool.acquire().await;
+        // The future that may open a connection is large; a call that finds an idle one needs it not. Neither looks whether
+        // the connection is alive: see `test_before_acquire` in `open.rs`.
+        let acquired = match pool.try_acquire() {
+            Some(idle) => Ok(idle),
+            None => Box::pin(pool.acquire()).await,
+        };
         drop(waiting);
         meters.acquire.record(began.elapsed());
         acquired
