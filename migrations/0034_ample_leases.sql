@@ -19,13 +19,12 @@ begin
         where u.client_id = tenant and u.resource = any(limits) order by u.resource for no key update
     ) l
     join unnest(limits, totals, largest) with ordinality as w (resource, total, largest, place) on w.resource = l.resource
-    where (l.cap - l.used - l.reserved - w.total) / share >= w.largest
-        and (l.cap_until is null or l.cap_until > clock_timestamp());
-    if cardinality(limits_end) is distinct from cardinality(limits) then
+    where (l.cap - l.used - l.reserved - w.total) / share >= w.largest;
+    -- Outside of the statement that locks: within it, the clock might be looked at before a lock is waited for.
+    granted_at := clock_timestamp();
+    if cardinality(limits_end) is distinct from cardinality(limits) or granted_at >= any(limits_end) then
         return;
     end if;
-    -- Looked at when the limits were locked, as the lives begin then.
-    granted_at := clock_timestamp();
     update quota.usage u set reserved = u.reserved + w.total, updated_by = name
     from unnest(limits, totals) as w (resource, total)
     where u.client_id = tenant and u.resource = w.resource;
