@@ -3,7 +3,7 @@ use std::fmt;
 
 use onekeel_api::Fault;
 
-use crate::{DbResult, Store};
+use crate::{Single, Store};
 
 /// The schemas that hold the suite's tables.
 pub const SCHEMAS: [&str; 6] = ["onekeel", "tenant", "lead", "campaign", "quota", "audit"];
@@ -74,17 +74,18 @@ impl Store {
     }
 
     async fn verify_role(&self) -> Result<(), WallError> {
-        let role = sqlx::query!(
-            r#"select current_user::text as "name!", rolsuper as "superuser!", rolbypassrls as "bypasses!",
+        let read = async |single: &mut Single| {
+            sqlx::query!(
+                r#"select current_user::text as "name!", rolsuper as "superuser!", rolbypassrls as "bypasses!",
                 exists(select from pg_class where relowner = r.oid) as "owns!",
                 exists(select from pg_roles o where o.rolname = 'onekeel_owner'
                     and pg_has_role(r.oid, o.oid, 'member')) as "owner!"
             from pg_roles r where rolname = current_user"#
-        )
-        .fetch_one(&self.pool)
-        .await
-        .db()
-        .map_err(WallError::Read)?;
+            )
+            .fetch_one(single.conn())
+            .await
+        };
+        let role = self.catalogue("read_role", read).await.map_err(WallError::Read)?;
         let fault = match (role.superuser, role.bypasses, role.owns, role.owner) {
             (true, ..) => "is a superuser, whom no policy binds",
             (_, true, ..) => "bypasses row-level security",
@@ -101,9 +102,10 @@ impl Store {
     /// Tables without their wall, each with what is wrong; none when all is well.
     pub async fn crooked_tables(&self) -> Result<Vec<String>, Fault> {
         let schemas: Vec<String> = SCHEMAS.map(str::to_owned).to_vec();
-        let tables = sqlx::query_as!(
-            Table,
-            r#"select n.nspname || '.' || c.relname as "name!",
+        let read = async |single: &mut Single| {
+            sqlx::query_as!(
+                Table,
+                r#"select n.nspname || '.' || c.relname as "name!",
                 exists(select from pg_attribute a
                     where a.attrelid = c.oid and a.attname = 'client_id' and not a.attisdropped) as "scoped!",
                 c.relrowsecurity as "enabled!", c.relforcerowsecurity as "forced!",
@@ -115,12 +117,13 @@ impl Store {
             from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p') and n.nspname = any($1)
             order by 1"#,
-            &schemas,
-            POLICY
-        )
-        .fetch_all(&self.pool)
-        .await
-        .db()?;
+                &schemas,
+                POLICY
+            )
+            .fetch_all(single.conn())
+            .await
+        };
+        let tables = self.catalogue("read_tables", read).await?;
         if tables.is_empty() {
             return Ok(vec!["the database has no tables yet; run the migrations".to_owned()]);
         }

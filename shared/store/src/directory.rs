@@ -3,7 +3,7 @@ use onekeel_api::{ClientId, Fault};
 use onekeel_tenancy::{ApiKeyId, Tenant};
 use uuid::Uuid;
 
-use crate::{DbResult, Single, Store};
+use crate::{Single, Store};
 
 /// A list of tenants that a service may walk through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +34,27 @@ impl Store {
         reason = "the only place where background work gets its tenants"
     )]
     pub async fn walk(&self, directory: Directory, most: i32, job: &'static str) -> Result<Vec<Tenant>, Fault> {
-        let ids: Vec<Option<Uuid>> = match directory {
+        let list = async |single: &mut Single| match directory {
             Directory::Limits { after } => {
                 let after = after.map_or(Uuid::nil(), ClientId::uuid);
                 sqlx::query_scalar!("select quota.list_tenants($1, $2)", after, most)
-                    .fetch_all(&self.pool)
+                    .fetch_all(single.conn())
                     .await
-                    .db()?
             }
-            Directory::Unsettled => sqlx::query_scalar!("select tenant.list_unsettled($1)", most)
-                .fetch_all(&self.pool)
-                .await
-                .db()?,
-            Directory::Trails { after: None } => vec![Some(ClientId::PLATFORM.uuid())],
+            Directory::Unsettled => {
+                sqlx::query_scalar!("select tenant.list_unsettled($1)", most)
+                    .fetch_all(single.conn())
+                    .await
+            }
+            Directory::Trails { after: None } => Ok(vec![Some(ClientId::PLATFORM.uuid())]),
             Directory::All { after } | Directory::Trails { after } => {
                 let after = after.map_or(Uuid::nil(), ClientId::uuid);
                 sqlx::query_scalar!("select tenant.list_directory($1, $2)", after, most)
-                    .fetch_all(&self.pool)
+                    .fetch_all(single.conn())
                     .await
-                    .db()?
             }
         };
+        let ids = self.catalogue("list_tenants", list).await?;
         let tenants = ids.into_iter().flatten();
         Ok(tenants.map(|id| Tenant::for_background(id.into(), job)).collect())
     }

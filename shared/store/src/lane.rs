@@ -3,12 +3,12 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::pool::PoolConnection;
-use sqlx::{Error, PgConnection, Postgres};
+use sqlx::{Error, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use uuid::Uuid;
 
 use crate::open::LONGEST_ACQUIRE;
+use crate::pool::Taken;
 
 /// Calls of one tenant that may wait for its lane: half of the calls that a server takes by default.
 const MOST_WAITING: usize = 512;
@@ -100,12 +100,17 @@ pub(crate) struct Place {
 
 /// A connection with the place that it takes; the connection goes back before the place is free.
 pub(crate) struct Held {
-    pub connection: PoolConnection<Postgres>,
+    pub connection: Taken,
     /// None where no tenant is set.
     pub _place: Option<Place>,
 }
 
 impl Held {
+    /// See [`Taken::hand_on`].
+    pub fn hand_on(self) {
+        self.connection.hand_on();
+    }
+
     /// It never goes back to the pool.
     pub fn close_on_drop(&mut self) {
         self.connection.close_on_drop();

@@ -15,6 +15,7 @@ mod meters;
 pub mod migrate;
 mod once;
 mod open;
+mod pool;
 mod run;
 mod statement;
 mod summary;

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use metrics::{Counter, Gauge, Histogram};
-use sqlx::pool::PoolConnection;
-use sqlx::{Error, PgPool, Postgres};
+use sqlx::Error;
+
+use crate::pool::{Connections, Taken};
 
 /// Made when first used: before that, nobody may be there to count.
 #[derive(Default)]
@@ -42,19 +43,14 @@ impl Meters {
     }
 
     /// A connection, and how long the call waited for it.
-    pub async fn acquire(&self, pool: &PgPool) -> Result<PoolConnection<Postgres>, Error> {
+    pub async fn acquire(&self, connections: &Connections) -> Result<Taken, Error> {
         let meters = self.pool.get_or_init(|| Pool {
             waiting: metrics::gauge!("onekeel_db_waiting"),
             acquire: metrics::histogram!("onekeel_db_acquire_seconds"),
         });
         let began = Instant::now();
         let waiting = Waiting::new(&meters.waiting);
-        // The future that may open a connection is large; a call that finds an idle one needs it not. Neither looks whether
-        // the connection is alive: see `test_before_acquire` in `open.rs`.
-        let acquired = match pool.try_acquire() {
-            Some(idle) => Ok(idle),
-            None => Box::pin(pool.acquire()).await,
-        };
+        let acquired = connections.take().await;
         drop(waiting);
         meters.acquire.record(began.elapsed());
         acquired

@@ -67,7 +67,7 @@ impl Store {
     where
         W: AsyncFnOnce(&mut Once) -> Result<bool, sqlx::Error> + Clone,
     {
-        let most = self.pool.options().get_max_connections();
+        let most = self.connections.most();
         let repeated = pin!(async {
             let (mut races, mut lost) = (Races::new(name), 0);
             let in_doubt = |fault: Fault, lost: u32| if lost > 0 { fault.commit_unknown() } else { fault };
@@ -76,7 +76,7 @@ impl Store {
                 let mut once = Once(acquired.map_err(|fault| in_doubt(fault, lost))?);
                 let error = match work.clone()(&mut once).await {
                     Ok(written) => {
-                        once.0.let_go();
+                        once.0.hand_on();
                         return if written || lost > 0 {
                             Ok(())
                         } else {
@@ -127,11 +127,12 @@ impl Store {
             let mut once = Once(TenantTx::acquire(self, tenant, name).await?);
             let done = work(&mut once).await;
             match &done {
+                Ok(_) => once.0.hand_on(),
                 Err(error) if is_connection_lost(error) => {
                     once.0.discard();
                     return Err(fault(error).commit_unknown());
                 }
-                _ => once.0.let_go(),
+                Err(_) => once.0.let_go(),
             }
             done.on_constraint(known)
         });

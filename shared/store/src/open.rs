@@ -3,13 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onekeel_api::Fault;
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
 
-use crate::DbResult;
 use crate::cache::{Cache, CacheConfig};
 use crate::lane::Lanes;
 use crate::meters::Meters;
+use crate::pool::Connections;
+use crate::{DbResult, Single};
 
 /// Longest statement of a call without a deadline of its own.
 pub(crate) const LONGEST_STATEMENT: Duration = Duration::from_secs(30);
@@ -30,10 +31,10 @@ pub struct StoreConfig {
     pub cache: Option<CacheConfig>,
 }
 
-/// The door to the database. Clones share one pool.
+/// The door to the database. Clones share its connections.
 #[derive(Clone)]
 pub struct Store {
-    pub(crate) pool: PgPool,
+    pub(crate) connections: Connections,
     pub(crate) lanes: Lanes,
     pub(crate) meters: Arc<Meters>,
     pub(crate) cache: Cache,
@@ -68,7 +69,7 @@ impl Store {
             .await
             .db()?;
         Ok(Self {
-            pool,
+            connections: Connections::of(pool),
             lanes: Lanes::of(config.max_connections),
             meters: Arc::default(),
             cache: config.cache.map(Cache::connect).transpose()?.unwrap_or_default(),
@@ -82,18 +83,18 @@ impl Store {
 
     /// Whether the database answers; for readiness.
     pub async fn ping(&self) -> Result<(), Fault> {
-        sqlx::query("select 1").execute(&self.pool).await.db()?;
-        Ok(())
+        let ping = async |single: &mut Single| sqlx::query("select 1").execute(single.conn()).await;
+        self.catalogue("ping", ping).await.map(drop)
     }
 
     /// Connections that are open, how many of them are idle, and how many there may be; for metrics.
     pub fn pool_size(&self) -> (u32, usize, u32) {
-        let most = self.pool.options().get_max_connections();
-        (self.pool.size(), self.pool.num_idle(), most)
+        let (open, idle) = self.connections.size();
+        (open, idle, self.connections.most())
     }
 
     /// Waits until every connection is back and closes it.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 }

@@ -7,7 +7,7 @@ use onekeel_tenancy::Tenant;
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
-use crate::error::is_connection_lost;
+use crate::error::{fault, is_connection_lost};
 use crate::lane::Held;
 use crate::open::LONGEST_STATEMENT;
 use crate::tx::{Single, TenantTx};
@@ -105,13 +105,17 @@ impl Store {
     {
         let (span, began) = (transaction_span(name), Instant::now());
         let read = pin!(async {
-            let most = self.pool.options().get_max_connections();
+            let most = self.connections.most();
             let mut tried = 0;
             loop {
                 let mut single = Single::acquire(self, client).await.db()?;
                 match work.clone()(&mut single).await {
                     Err(error) if is_connection_lost(&error) && tried < most => single.discard(),
-                    other => return other.db(),
+                    Err(error) => return Err(fault(&error)),
+                    Ok(value) => {
+                        single.hand_on();
+                        return Ok(value);
+                    }
                 }
                 tried += 1;
             }
@@ -130,7 +134,7 @@ impl Store {
         } else {
             Some(self.lanes.enter(client).await?)
         };
-        let connection = self.meters.acquire(&self.pool).await?;
+        let connection = self.meters.acquire(&self.connections).await?;
         Ok(Held {
             connection,
             _place: place,

@@ -9,9 +9,10 @@ use futures_util::stream::BoxStream;
 use onekeel_api::Call;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Describe, Either, Error, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
+use sqlx::{Describe, Either, Error, Execute, Executor, PgConnection, Postgres, SqlStr};
 use tracing::{Span, field};
 
+use crate::pool::Connections;
 use crate::summary::summary;
 
 /// Where the statements of a recorded call go; nothing in any other call.
@@ -19,8 +20,8 @@ use crate::summary::summary;
 pub(crate) struct Recording(Option<Arc<PgConnectOptions>>);
 
 impl Recording {
-    pub fn of(pool: &PgPool) -> Self {
-        Self(Call::is_recorded().then(|| pool.connect_options()))
+    pub fn of(connections: &Connections) -> Self {
+        Self(Call::is_recorded().then(|| connections.options()))
     }
 
     /// A span for a statement that we name ourselves.

@@ -50,7 +50,7 @@ pub struct TenantTx {
 impl TenantTx {
     /// Begins with a connection of the store; connections that died while idle are replaced, each at most once.
     pub(crate) async fn begin(store: &Store, tenant: &Tenant, name: &'static str) -> Result<Self, Fault> {
-        let most = store.pool.options().get_max_connections();
+        let most = store.connections.most();
         let mut tried = 0;
         loop {
             let mut tx = Self::acquire(store, tenant, name).await?;
@@ -85,7 +85,7 @@ impl TenantTx {
             event: None,
             changes: Vec::new(),
             cache: store.cache.clone(),
-            recording: Recording::of(&store.pool),
+            recording: Recording::of(&store.connections),
             metered: Some(Metered(Instant::now())),
         })
     }
@@ -137,7 +137,7 @@ impl TenantTx {
         };
         match committed.inspect_err(|error| mark(&span, error)) {
             Ok(_) => {
-                self.let_go();
+                self.hand_on();
                 self.cache.tell(std::mem::take(&mut self.changes)).await;
                 Ok(())
             }
@@ -163,7 +163,15 @@ impl TenantTx {
         event.note(&self.tenant, self.name)
     }
 
-    /// Nothing is open on the connection: it goes back to the pool.
+    /// The last statement has ended well and nothing is open on the connection: it goes to the next call.
+    pub(crate) fn hand_on(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.hand_on();
+        }
+        self.metered = None;
+    }
+
+    /// Nothing is open on the connection, whose last statement has failed: it goes back to the pool.
     pub(crate) fn let_go(&mut self) {
         self.connection = None;
         self.metered = None;
@@ -197,8 +205,10 @@ async fn end(connection: Held) {
     let mut doubtful = Doubtful(Some(connection));
     let connection = doubtful.0.as_mut().expect("just put there");
     let rolled_back = tokio::time::timeout(LONGEST_ROLLBACK, raw_sql("rollback").execute(&mut **connection)).await;
-    if matches!(rolled_back, Ok(Ok(_))) {
-        drop(doubtful.0.take());
+    if matches!(rolled_back, Ok(Ok(_)))
+        && let Some(connection) = doubtful.0.take()
+    {
+        connection.hand_on();
     }
 }
 
@@ -225,7 +235,7 @@ impl Single {
         Ok(Self {
             connection: store.acquire(client).await?,
             client,
-            recording: Recording::of(&store.pool),
+            recording: Recording::of(&store.connections),
             _metered: Metered(Instant::now()),
         })
     }
@@ -238,6 +248,11 @@ impl Single {
     /// The tenant, for the function's first argument.
     pub fn client_id(&self) -> Uuid {
         self.client
+    }
+
+    /// The statement has ended well.
+    pub(crate) fn hand_on(self) {
+        self.connection.hand_on();
     }
 
     pub(crate) fn discard(&mut self) {
