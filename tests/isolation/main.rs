@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         catalogue::a_table_without_a_tenant_is_found;
         catalogue::what_spans_tenants_reads_directories_only;
         catalogue::a_services_login_sees_only_the_tenant_that_is_set;
+        connections::a_connection_goes_from_call_to_call;
         connections::a_pool_of_one_never_carries_a_tenant_over;
     ];
     run_suite(&plan(), tests)

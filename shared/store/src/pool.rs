@@ -136,6 +136,16 @@ impl Inner {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without the pool's tasks: nobody needs these connections any more, and there may be no runtime for a task.
+        let parked = self.parked.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for parked in parked.take().into_iter().flatten() {
+            drop(parked.connection.detach());
+        }
+    }
+}
+
 /// A connection, for one call. Dropped, it goes to sqlx's pool, which clears it before anybody else has it.
 pub(crate) struct Taken {
     connection: Option<PoolConnection<Postgres>>,
