@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http_body::{Body, Frame, SizeHint};
 use onekeel_api::{Call, Fault, Policy};
 use onekeel_tenancy::{Caller, Tenant};
@@ -25,13 +26,10 @@ impl Gate {
         };
         let refused = self.clone().refused(tenant.clone(), policy.clone());
         // The answer's body is asked for outside of the call, and its end is still this call's answer, with its trace.
-        let call = Call::current();
-        Some(Box::pin(async move {
-            match call {
-                Some(call) => call.scope(async { refused.await.into() }).await,
-                None => refused.await.into(),
-            }
-        }))
+        Some(match Call::current() {
+            Some(call) => Box::pin(call.scope(refused).map(Status::from)),
+            None => Box::pin(refused.map(Status::from)),
+        })
     }
 
     async fn refused(self, tenant: Tenant, policy: Arc<Policy>) -> Fault {
