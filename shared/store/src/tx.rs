@@ -205,10 +205,9 @@ async fn end(connection: Held) {
     let mut doubtful = Doubtful(Some(connection));
     let connection = doubtful.0.as_mut().expect("just put there");
     let rolled_back = tokio::time::timeout(LONGEST_ROLLBACK, raw_sql("rollback").execute(&mut **connection)).await;
-    if matches!(rolled_back, Ok(Ok(_)))
-        && let Some(connection) = doubtful.0.take()
-    {
-        connection.hand_on();
+    if matches!(rolled_back, Ok(Ok(_))) {
+        // To the pool, and not to the next call: nobody knows how far the statement before it had come.
+        drop(doubtful.0.take());
     }
 }
 
