@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 const KIND: Kind<Lead> = Kind::new("test", |lead| lead.etag.parse().unwrap_or_default());
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+const LONGEST_TELLING: Duration = Duration::from_secs(1);
 /// What is near is believed for 2 s; the rest is for a machine that is busy.
 const LONGEST_BELIEF: Duration = Duration::from_secs(3);
 const MOST_TRIES: usize = 5;
@@ -84,6 +85,17 @@ async fn keep(store: &Store, tenant: &Tenant, key: &str, found: &Lead) -> anyhow
     tokio::time::timeout(LONGEST_WAIT, kept).await?
 }
 
+/// Waits until the door has nothing of what was invalidated: what is near goes when Redis has told.
+async fn gone(door: &Store, tenant: &Tenant, key: &str) -> anyhow::Result<()> {
+    let gone = async {
+        while door.cache().get(tenant, &KIND, key).await != Held::Nothing {
+            tokio::task::yield_now().await;
+        }
+    };
+    let told = tokio::time::timeout(LONGEST_TELLING, gone).await;
+    told.context("what was invalidated is still believed")
+}
+
 /// Reads as a replica does that is slow between its look at the database and its word to the cache: `meanwhile` happens.
 async fn read_slowly<T>(
     store: &Store,
@@ -103,7 +115,10 @@ async fn read_slowly<T>(
         go_on.notify_one();
         done
     };
-    let (slow, done) = tokio::join!(slow, other);
+    let both = async { tokio::join!(slow, other) };
+    let (slow, done) = tokio::time::timeout(LONGEST_WAIT, both)
+        .await
+        .context("what is known already is not looked for")?;
     slow?;
     Ok(done)
 }
@@ -125,6 +140,7 @@ pub async fn a_slow_reader_never_puts_an_old_value_back(world: Arc<World>) -> an
                 "it was not kept"
             );
             theirs.cache().invalidate(&tenant, "test:*").await?;
+            gone(&ours, &tenant, "a").await?;
         } else {
             // Who asks for the first time keeps nothing.
             ensure!(read(&ours, &tenant, "a", None).await?.is_none(), "it is there");
@@ -181,6 +197,7 @@ pub async fn what_is_invalidated_stays_away(world: Arc<World>) -> anyhow::Result
         theirs.cache().invalidate(&tenant, "test:a*").await? == 2,
         "not two entries"
     );
+    gone(&ours, &tenant, "a").await?;
     ensure!(
         theirs.cache().get(&tenant, &KIND, "b").await == Held::Value(version(1)),
         "more than the pattern says"
@@ -196,13 +213,7 @@ pub async fn what_is_invalidated_stays_away(world: Arc<World>) -> anyhow::Result
         Box::pin(read_slowly(&ours, &tenant, Some(version(1)), drop_it)).await??;
         for door in [&ours, &theirs] {
             for key in ["a", "b"] {
-                let gone = async {
-                    while door.cache().get(&tenant, &KIND, key).await != Held::Nothing {
-                        tokio::task::yield_now().await;
-                    }
-                };
-                // What is near goes when Redis has told.
-                tokio::time::timeout(Duration::from_secs(1), gone).await?;
+                gone(door, &tenant, key).await?;
             }
         }
         ensure!(
