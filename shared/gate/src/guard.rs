@@ -24,11 +24,11 @@ impl Gate {
         let Some(Caller::Tenant(tenant)) = caller.filter(|_| policy.is_stream()) else {
             return None;
         };
-        let refused = self.clone().refused(tenant.clone(), policy.clone());
+        let refused = self.clone().refused(tenant.clone(), policy.clone()).map(Status::from);
         // The answer's body is asked for outside of the call, and its end is still this call's answer, with its trace.
         Some(match Call::current() {
-            Some(call) => Box::pin(call.scope(refused).map(Status::from)),
-            None => Box::pin(refused.map(Status::from)),
+            Some(call) => Box::pin(call.scope(refused)),
+            None => Box::pin(refused),
         })
     }
 
