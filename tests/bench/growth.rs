@@ -144,6 +144,7 @@ async fn first_calls(bench: &mut Bench, call: &str) -> anyhow::Result<Outcome> {
     let before = watched.spent()?;
     match call {
         "CreateLead" => bench.touch(Create::uncounted(leads)).await?,
+        "ListLeads" => bench.touch(List { leads }).await?,
         _ => bench.touch(Get::any(leads)).await?,
     }
     let calls = Measured {

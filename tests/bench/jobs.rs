@@ -227,11 +227,17 @@ struct Listed {
 
 impl Job for List {
     async fn call(&self, dice: &mut Dice) -> anyhow::Result<u64> {
+        self.for_tenant(self.leads.sizes.any_tenant(dice)).await
+    }
+}
+
+impl ForTenant for List {
+    async fn for_tenant(&self, tenant: u32) -> anyhow::Result<u64> {
         let wish = ListLeadsRequest {
             page_size: i32::try_from(PAGE)?,
             ..ListLeadsRequest::default()
         };
-        let request = self.leads.request(self.leads.sizes.any_tenant(dice), wish);
+        let request = self.leads.request(tenant, wish);
         let mut channel = Grpc::new(self.leads.channel());
         channel.ready().await?;
         let path = PathAndQuery::from_static("/onekeel.lead.v1.LeadService/ListLeads");

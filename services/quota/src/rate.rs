@@ -14,7 +14,7 @@ use onekeel_tenancy::Tenant;
 pub(crate) const TASK: &str = "quota.rates";
 /// Between two looks at what has changed: a change of plan is effective within this time in the other replicas.
 pub(crate) const ROUND: Duration = Duration::from_millis(500);
-const REMEMBERED_TENANTS: usize = 10_000;
+const REMEMBERED_TENANTS: usize = 20_000;
 
 static HITS: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("onekeel_rate_cache_total", "outcome" => "hit"));
 static MISSES: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("onekeel_rate_cache_total", "outcome" => "miss"));

@@ -16,7 +16,7 @@ use crate::settle::{fold, settle};
 
 const ROUND: Duration = Duration::from_secs(1);
 const TENANTS_A_ROUND: i32 = 64;
-const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 20_000;
 /// As long as a lease of the gate lives, and one visit after that.
 const HOT: Duration = Duration::from_secs(120);
 /// From one visit of such a tenant to the next. Leases end by their holders as a rule, and each visit costs.

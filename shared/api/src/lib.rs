@@ -6,6 +6,7 @@ pub mod call;
 mod carried;
 mod codec;
 pub mod deadline;
+mod declared;
 mod digest;
 mod etag;
 mod fault;

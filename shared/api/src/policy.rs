@@ -4,11 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 
+use crate::declared::{Contract, Method};
 use crate::options::{Audience, MethodPolicy};
-
-const POLICY_EXTENSION: &str = "onekeel.options.v1.policy";
 
 /// The declared policy of one method.
 #[expect(clippy::struct_excessive_bools, reason = "each is a declaration of its own")]
@@ -72,17 +70,14 @@ impl Policies {
     /// Reads the policies of `services` (full names) from an encoded descriptor set.
     /// Fails when a service is unknown or one of its methods has no complete policy.
     pub fn load(descriptor_set: &[u8], services: &[&str]) -> Result<Self, PolicyError> {
-        let pool = DescriptorPool::decode(descriptor_set)
-            .map_err(|error| PolicyError(format!("the descriptor set is broken: {error}")))?;
+        let contract = decode(descriptor_set)?;
         let mut policies = HashMap::new();
         for name in services {
-            let service = pool
-                .get_service_by_name(name)
-                .ok_or_else(|| PolicyError(format!("the contract has no service {name}")))?;
-            for method in service.methods() {
-                let policy =
-                    read(&pool, &method).map_err(|why| PolicyError(format!("{}: {why}", method.full_name())))?;
-                policies.insert(format!("/{name}/{}", method.name()), Arc::new(policy));
+            let service = contract.services().find(|(known, _)| known == name);
+            let (_, service) = service.ok_or_else(|| PolicyError(format!("the contract has no service {name}")))?;
+            for method in &service.methods {
+                let policy = read(name, method).map_err(|why| PolicyError(format!("{name}.{}: {why}", method.name)))?;
+                policies.insert(format!("/{name}/{}", method.name), Arc::new(policy));
             }
         }
         Ok(Self(policies))
@@ -90,9 +85,8 @@ impl Policies {
 
     /// Full names of the suite's services in an encoded descriptor set, in alphabetical order.
     pub fn services(descriptor_set: &[u8]) -> Result<Vec<String>, PolicyError> {
-        let pool = DescriptorPool::decode(descriptor_set)
-            .map_err(|error| PolicyError(format!("the descriptor set is broken: {error}")))?;
-        let names = pool.services().map(|service| service.full_name().to_owned());
+        let contract = decode(descriptor_set)?;
+        let names = contract.services().map(|(name, _)| name);
         let mut own: Vec<_> = names.filter(|name| name.starts_with("onekeel.")).collect();
         own.sort();
         Ok(own)
@@ -109,21 +103,17 @@ impl Policies {
     }
 }
 
-fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Policy, String> {
-    let extension = pool
-        .get_extension_by_name(POLICY_EXTENSION)
-        .ok_or("the contract does not define the option policy")?;
-    let options = method.options();
-    if !options.has_extension(&extension) {
-        return Err("the method declares no policy; add option (onekeel.options.v1.policy)".to_owned());
-    }
-    let value = options.get_extension(&extension);
-    let message: &DynamicMessage = value.as_message().ok_or("the option policy is not a message")?;
-    let declared = MethodPolicy::decode(message.encode_to_vec().as_slice()).map_err(|error| error.to_string())?;
-    check(declared, method)
+fn decode(descriptor_set: &[u8]) -> Result<Contract, PolicyError> {
+    Contract::decode(descriptor_set).map_err(|error| PolicyError(format!("the descriptor set is broken: {error}")))
 }
 
-fn check(declared: MethodPolicy, method: &MethodDescriptor) -> Result<Policy, String> {
+fn read(service: &str, method: &Method) -> Result<Policy, String> {
+    let declared = method.options.as_ref().and_then(|options| options.policy.clone());
+    let declared = declared.ok_or("the method declares no policy; add option (onekeel.options.v1.policy)")?;
+    check(declared, service, method)
+}
+
+fn check(declared: MethodPolicy, name: &str, method: &Method) -> Result<Policy, String> {
     let audiences: Vec<_> = declared.audiences().collect();
     let service = audiences.contains(&Audience::Service);
     if audiences.is_empty() || audiences.contains(&Audience::Unspecified) {
@@ -145,15 +135,15 @@ fn check(declared: MethodPolicy, method: &MethodDescriptor) -> Result<Policy, St
         return Err("a method for services names its callers, and no other method does".to_owned());
     }
     Ok(Policy {
-        method: format!("{}/{}", method.parent_service().full_name(), method.name()),
+        method: format!("{name}/{}", method.name),
         permission: declared.permission,
         audiences,
         cost: declared.cost,
         writes: declared.writes,
         private: declared.private,
         callers: declared.callers,
-        client_streaming: method.is_client_streaming(),
-        server_streaming: method.is_server_streaming(),
+        client_streaming: method.client_streaming,
+        server_streaming: method.server_streaming,
     })
 }
 
@@ -164,8 +154,7 @@ mod tests {
 
     #[test]
     fn every_method_of_the_contract_declares_its_policy() {
-        let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("a contract");
-        let names: Vec<_> = pool.services().map(|service| service.full_name().to_owned()).collect();
+        let names = Policies::services(FILE_DESCRIPTOR_SET).expect("a contract");
         let services: Vec<&str> = names.iter().map(String::as_str).collect();
         assert!(services.len() >= 6, "{services:?}");
         let policies = Policies::load(FILE_DESCRIPTOR_SET, &services).expect("a complete contract");

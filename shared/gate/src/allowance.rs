@@ -13,7 +13,7 @@ use crate::authority::Authority;
 use crate::detached::detached;
 use crate::slice::Slice;
 
-const REMEMBERED_TENANTS: usize = 10_000;
+const REMEMBERED_TENANTS: usize = 20_000;
 
 pub(crate) struct Allowances {
     authority: Authority,

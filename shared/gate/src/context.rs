@@ -14,7 +14,7 @@ use crate::kept::KeptContexts;
 use crate::moment::{Heard, Moment};
 
 const LONGEST_CALL: Duration = Duration::from_millis(900);
-const REMEMBERED_TENANTS: usize = 10_000;
+const REMEMBERED_TENANTS: usize = 20_000;
 
 static HITS: LazyLock<Counter> =
     LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "hit"));

@@ -22,8 +22,9 @@ const IDLE: Duration = Duration::from_secs(15);
 /// The same where less was granted than asked for, and others may want it.
 const IDLE_NEAR_A_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_RESERVE: Duration = Duration::from_secs(10);
-/// Leases beyond this many are forgotten, and QuotaService's sweeper ends them.
-const REMEMBERED_LEASES: usize = 10_000;
+/// Two limits of as many tenants as are remembered otherwise. Leases beyond are forgotten, and QuotaService's sweeper ends
+/// them.
+const REMEMBERED_LEASES: usize = 40_000;
 /// Tries of one call whose lease is ended under it.
 const MOST_FENCES: u32 = 8;
 

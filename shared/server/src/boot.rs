@@ -20,7 +20,8 @@ use crate::metering::{Ledger, Writer};
 use crate::observe::current_call;
 use crate::origin::Origins;
 use crate::outgoing::peer;
-use crate::stack::{Stack, outside};
+use crate::outside::Outside;
+use crate::stack::Stack;
 use crate::transport::{Identity, Listening, Watched, listen};
 use crate::{Config, Parts, Routed, channels, every, health};
 
@@ -186,7 +187,10 @@ async fn serve(
         mutual: config.transport.is_mutual(),
     };
     let names = routed.services.names();
-    let front = Front::new(outside(health_server, &names)?, inside.around(routed.services));
+    let front = Front::new(
+        Outside::new(health_server, names.clone()),
+        inside.around(routed.services),
+    );
     let mut tasks = JoinSet::new();
     tasks.spawn(parts.gate.clone().settle_idle());
     let ready = tasks.spawn(health::follow(reporter.clone(), names.clone(), parts.store.clone()));

@@ -9,8 +9,9 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Either as EitherBody;
 use hyper::body::Incoming;
-use tonic::service::Routes;
 use tower::Service;
+
+use crate::outside::Outside;
 
 /// Health and reflection; every service of ours is of the package `onekeel`.
 const OUTSIDE: &str = "/grpc.";
@@ -42,12 +43,12 @@ where
 /// All that a server answers.
 #[derive(Clone)]
 pub(crate) struct Front<S> {
-    outside: Routes,
+    outside: Outside,
     inside: S,
 }
 
 impl<S: Inside> Front<S> {
-    pub fn new(outside: Routes, inside: S) -> Self {
+    pub fn new(outside: Outside, inside: S) -> Self {
         Self { outside, inside }
     }
 }
@@ -59,7 +60,7 @@ impl<S: Inside> Service<Request<Incoming>> for Front<S> {
     type Response = Answer<S::Answer>;
     type Error = Infallible;
     type Future = Either<
-        Turned<<Routes as Service<Request<Incoming>>>::Future, tonic::body::Body, S::Answer>,
+        Turned<<Outside as Service<Request<Incoming>>>::Future, tonic::body::Body, S::Answer>,
         Turned<S::Future, S::Answer, S::Answer>,
     >;
 

@@ -17,6 +17,7 @@ mod metering;
 mod observe;
 mod origin;
 mod outgoing;
+mod outside;
 mod parts;
 mod ready;
 mod resend;

@@ -1,15 +1,13 @@
-//! The order of layers, written once. Health and reflection stand outside of it: probes carry no token.
+//! The order of layers, written once.
 use std::sync::Arc;
 
-use onekeel_api::{FILE_DESCRIPTOR_SET, Policies};
+use onekeel_api::Policies;
 use onekeel_gate::{AdmissionLayer, Gate};
 use onekeel_store::Store;
 use onekeel_telemetry::Telemetry;
 use onekeel_tenancy::{AuthLayer, Verifier};
 use tokio::sync::Semaphore;
 use tonic::body::Body;
-use tonic::service::Routes;
-use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::ServiceBuilder;
 
 use crate::bound::BoundLayer;
@@ -66,24 +64,4 @@ impl Stack {
             .map_response(sent);
         layers.service(services)
     }
-}
-
-/// Health and reflection (v1, and v1alpha for older tools) of the services `names`.
-pub(crate) fn outside(health: HealthServer<impl Health>, names: &[&'static str]) -> anyhow::Result<Routes> {
-    let describe = || {
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // With these, grpcurl shows the details of an error instead of their bytes.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
-        let builder = builder.with_service_name("grpc.health.v1.Health");
-        names
-            .iter()
-            .fold(builder, |builder, name| builder.with_service_name(*name))
-    };
-    let mut routes = Routes::builder();
-    routes.add_service(health);
-    routes.add_service(describe().build_v1()?);
-    routes.add_service(describe().build_v1alpha()?);
-    Ok(routes.routes())
 }

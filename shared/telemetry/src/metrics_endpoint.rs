@@ -11,14 +11,17 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::calls::Calls;
 use crate::histogram::BOUNDS;
 use crate::{Config, catalogue};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// Histograms are summed up, tenants are weighed, and the process is looked at this often.
+/// Tenants are weighed, and the process is looked at this often.
 const ROUND: Duration = Duration::from_secs(5);
+/// Histograms are summed up this often; until then they hold each number.
+const SUMMED: Duration = Duration::from_secs(1);
 
 /// Another page beside the metrics.
 #[derive(Clone)]
@@ -95,13 +98,21 @@ fn render(handle: &PrometheusHandle, calls: &Calls) -> String {
 }
 
 async fn keep_up(handle: PrometheusHandle, calls: Arc<Calls>, process: Collector) {
-    let mut round = tokio::time::interval(ROUND);
-    round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let [mut round, mut summed] = [ROUND, SUMMED].map(every);
     loop {
-        round.tick().await;
-        calls.round();
-        process.collect();
-        // What histograms hold between two scrapes is not bounded without this.
-        handle.run_upkeep();
+        tokio::select! {
+            _ = round.tick() => {
+                calls.round();
+                process.collect();
+            }
+            // What histograms hold between two scrapes is not bounded without this.
+            _ = summed.tick() => handle.run_upkeep(),
+        }
     }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }

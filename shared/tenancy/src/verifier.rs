@@ -19,7 +19,7 @@ use crate::ring::{Held, KeyRing, LEEWAY_SECONDS, RESERVED};
 use crate::{Caller, KeyError, TokenRules, Trust, TrustedKey, publish};
 
 const LONGEST_TOKEN: usize = 8 * 1024;
-const CACHED_TOKENS: usize = 10_000;
+const CACHED_TOKENS: usize = 20_000;
 const LONGEST_CACHED: Duration = Duration::from_secs(60);
 
 /// Held, since every call counts here.
