@@ -14,7 +14,7 @@ use crate::ids::ChosenIds;
 use crate::traces::Recorded;
 
 const LONGEST_EXPORT: Duration = Duration::from_secs(5);
-/// Half of what OpenTelemetry says: a server is a seventh larger with as much room, and a batch leaves as soon as it is full.
+/// Half of what OpenTelemetry says, as all of the room is taken when a server starts, and a batch leaves as soon as it is full.
 const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 
