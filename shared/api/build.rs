@@ -34,8 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The contract with its comments, which reflection shows, and without the positions of everything else. A server
-/// holds both twice once a tool has asked. Options of ours stay, as a dynamic message keeps what it does not know.
+/// The contract with its comments, which reflection shows, and without the positions of everything else: once a
+/// tool has asked, a server holds all of it twice. Options of ours stay, as a dynamic message keeps what it does not know.
 fn without_positions(contract: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let described = DescriptorPool::global().get_message_by_name("google.protobuf.FileDescriptorSet");
     let mut contract = DynamicMessage::decode(described.ok_or("no descriptor of descriptors")?, contract)?;

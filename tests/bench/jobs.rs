@@ -28,10 +28,8 @@ pub trait ForTenant: Send + Sync + 'static {
     fn for_tenant(&self, tenant: u32) -> impl Future<Output = anyhow::Result<u64>> + Send;
 }
 
-/// A server that has just started may ask a caller to try again, and where it could not ask another server, it says so to
-/// everybody for a quarter of a second.
+/// A server that has just started may ask a caller to try again.
 const MOST_TRIES: u32 = 5;
-const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
 /// Calls once for one tenant after the other, so that what a server asks once of each has been asked.
 pub async fn touch<J: ForTenant>(job: J, sizes: Sizes, callers: usize) -> anyhow::Result<()> {
@@ -49,7 +47,6 @@ pub async fn touch<J: ForTenant>(job: J, sizes: Sizes, callers: usize) -> anyhow
                 while let Err(error) = job.for_tenant(tenant).await {
                     ensure!(tried < MOST_TRIES, "tenant {tenant}: {error:#}");
                     tried += 1;
-                    tokio::time::sleep(BETWEEN_TRIES).await;
                 }
             }
         });

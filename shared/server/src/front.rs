@@ -11,7 +11,7 @@ use http_body_util::Either as EitherBody;
 use hyper::body::Incoming;
 use tower::Service;
 
-use crate::outside::Outside;
+use crate::outside::{Answering, Outside};
 
 /// Health and reflection; every service of ours is of the package `onekeel`.
 const OUTSIDE: &str = "/grpc.";
@@ -59,10 +59,7 @@ type Turned<F, A, B> = MapOk<F, fn(Response<A>) -> Answer<B>>;
 impl<S: Inside> Service<Request<Incoming>> for Front<S> {
     type Response = Answer<S::Answer>;
     type Error = Infallible;
-    type Future = Either<
-        Turned<<Outside as Service<Request<Incoming>>>::Future, tonic::body::Body, S::Answer>,
-        Turned<S::Future, S::Answer, S::Answer>,
-    >;
+    type Future = Either<Turned<Answering, tonic::body::Body, S::Answer>, Turned<S::Future, S::Answer, S::Answer>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inside.poll_ready(context)

@@ -1,6 +1,7 @@
 //! Health and reflection, which stand outside of the layers: probes carry no token.
 use std::sync::{Arc, OnceLock};
 
+use http::Request;
 use hyper::body::Incoming;
 use onekeel_api::FILE_DESCRIPTOR_SET;
 use tonic::service::Routes;
@@ -9,6 +10,9 @@ use tonic_reflection::server::{Builder, Error};
 use tower::Service;
 
 const REFLECTION: &str = "/grpc.reflection.";
+
+/// The answer of [`Outside::call`] on its way.
+pub(crate) type Answering = <Routes as Service<Request<Incoming>>>::Future;
 
 /// What anybody may ask. Clones are the same.
 #[derive(Clone)]
@@ -33,18 +37,9 @@ impl Outside {
             reflection: Arc::new(Reflection { names, routes }),
         }
     }
-}
 
-impl Service<http::Request<Incoming>> for Outside {
-    type Response = <Routes as Service<http::Request<Incoming>>>::Response;
-    type Error = <Routes as Service<http::Request<Incoming>>>::Error;
-    type Future = <Routes as Service<http::Request<Incoming>>>::Future;
-
-    fn poll_ready(&mut self, _context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
+    /// Answers; it is always ready to.
+    pub fn call(&mut self, request: Request<Incoming>) -> Answering {
         if request.uri().path().starts_with(REFLECTION) {
             self.reflection.routes().call(request)
         } else {

@@ -98,7 +98,7 @@ fn render(handle: &PrometheusHandle, calls: &Calls) -> String {
 }
 
 async fn keep_up(handle: PrometheusHandle, calls: Arc<Calls>, process: Collector) {
-    let [mut round, mut summed] = [ROUND, SUMMED].map(every);
+    let [mut round, mut summed] = [ROUND, SUMMED].map(ticks);
     loop {
         tokio::select! {
             _ = round.tick() => {
@@ -111,7 +111,7 @@ async fn keep_up(handle: PrometheusHandle, calls: Arc<Calls>, process: Collector
     }
 }
 
-fn every(period: Duration) -> Interval {
+fn ticks(period: Duration) -> Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
