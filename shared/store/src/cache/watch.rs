@@ -27,7 +27,7 @@ pub(crate) async fn listen(redis: Client, near: Weak<Near>) {
     let mut silences = redis.unresponsive_rx();
     let mark = format!("onekeel:listener:{}", Uuid::new_v4());
     while near.strong_count() > 0 {
-        if !begin(&redis, &near).await {
+        if !begin(&redis, &mark, &near).await {
             tokio::time::sleep(RETRY_AFTER).await;
             continue;
         }
@@ -45,9 +45,13 @@ pub(crate) async fn listen(redis: Client, near: Weak<Near>) {
     }
 }
 
-async fn begin(redis: &Client, near: &Weak<Near>) -> bool {
+/// Redis tells from now on, and the mark is set before anything is kept: it goes with whatever is flushed.
+async fn begin(redis: &Client, mark: &str, near: &Weak<Near>) -> bool {
     let connected = tokio::time::timeout(Duration::from_secs(1), redis.wait_for_connect()).await;
-    if !matches!(connected, Ok(Ok(()))) || redis.start_tracking((), false, false, false, false).await.is_err() {
+    if !matches!(connected, Ok(Ok(())))
+        || redis.start_tracking((), false, false, false, false).await.is_err()
+        || !matches!(set(redis, mark, None).await, Ok(Some(_)))
+    {
         return false;
     }
     near.upgrade().is_some_and(|near| {
@@ -56,16 +60,19 @@ async fn begin(redis: &Client, near: &Weak<Near>) -> bool {
     })
 }
 
+async fn set(redis: &Client, mark: &str, options: Option<SetOptions>) -> Result<Option<String>, Error> {
+    let expires = Some(Expiration::PX(MARK_TTL));
+    redis.set(mark, "", expires, options, false).await
+}
+
 /// Until the mark is gone that it keeps in Redis: somebody flushed it, which Redis tells in words that are not understood.
 async fn beat(redis: &Client, mark: &str, near: &Weak<Near>) {
     let mut beats = tokio::time::interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut marked = false;
     loop {
         beats.tick().await;
-        let (asked, expires) = (Instant::now(), Some(Expiration::PX(MARK_TTL)));
-        let only_known = marked.then_some(SetOptions::XX);
-        let set: Result<Option<String>, Error> = redis.set(mark, "", expires, only_known, false).await;
+        let asked = Instant::now();
+        let set = set(redis, mark, Some(SetOptions::XX)).await;
         let Some(near) = near.upgrade() else { return };
         match set {
             Ok(Some(_)) => near.heard(asked),
@@ -73,7 +80,6 @@ async fn beat(redis: &Client, mark: &str, near: &Weak<Near>) {
             // Nothing is heard; what is near is not believed for long.
             Err(_) => {}
         }
-        marked |= matches!(set, Ok(Some(_)));
     }
 }
 
