@@ -16,7 +16,7 @@ use crate::traces::Recorded;
 const LONGEST_EXPORT: Duration = Duration::from_secs(5);
 /// Half of what OpenTelemetry says, as all of the room is taken when a server starts, and a batch leaves as soon as it is full.
 const QUEUE: usize = 1024;
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 
 pub(crate) fn provider(
     service: &str,
