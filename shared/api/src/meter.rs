@@ -12,6 +12,7 @@ tokio::task_local! {
 /// The counters of one tenant and one day, shared by all its calls. Adding is one atomic.
 #[derive(Debug, Default)]
 pub struct Meter {
+    calls: AtomicU64,
     requests: AtomicU64,
     errors: AtomicU64,
     rows: AtomicU64,
@@ -22,7 +23,7 @@ pub struct Meter {
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// Calls that have ended.
+    /// Calls of the tenant's own users that have ended.
     pub requests: u64,
     /// Those of them that were not answered with OK.
     pub errors: u64,
@@ -40,7 +41,17 @@ impl Meter {
         CURRENT.try_with(Arc::clone).ok()
     }
 
-    /// Counts a call that has ended.
+    /// Counts a call that has ended, whoever made it.
+    pub fn note_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many calls have ended since this was asked last.
+    pub fn take_calls(&self) -> u64 {
+        self.calls.swap(0, Ordering::Relaxed)
+    }
+
+    /// Counts a request of the tenant's own that has ended.
     pub fn note_request(&self, ok: bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         if !ok {

@@ -81,7 +81,7 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
         pages: std::mem::take(&mut routed.pages),
     });
     let telemetry = telemetry.map_err(anyhow::Error::from_boxed).context("telemetry")?;
-    let writer = Writer::start(name, parts.store.clone());
+    let writer = Writer::start(name, parts.store.clone(), telemetry.calls.clone());
     let admission = (policies, keys.verifier, writer.ledger());
     let served = serve(
         name,

@@ -18,7 +18,7 @@ use crate::histogram::BOUNDS;
 use crate::{Config, catalogue};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// Tenants are weighed, and the process is looked at this often.
+/// The process is looked at this often.
 const ROUND: Duration = Duration::from_secs(5);
 /// Histograms are summed up this often; until then they hold each number.
 const SUMMED: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ pub(crate) fn serve(
     metrics::gauge!("onekeel_build_info", "service" => config.service.clone(), "version" => config.version).set(1.0);
     let process = Collector::default();
     process.collect();
-    tokio::spawn(keep_up(handle.clone(), calls.clone(), process));
+    tokio::spawn(keep_up(handle.clone(), process));
     let page = Router::new().route(
         "/metrics",
         get(move || {
@@ -97,14 +97,11 @@ fn render(handle: &PrometheusHandle, calls: &Calls) -> String {
     text
 }
 
-async fn keep_up(handle: PrometheusHandle, calls: Arc<Calls>, process: Collector) {
+async fn keep_up(handle: PrometheusHandle, process: Collector) {
     let [mut round, mut summed] = [ROUND, SUMMED].map(ticks);
     loop {
         tokio::select! {
-            _ = round.tick() => {
-                calls.round();
-                process.collect();
-            }
+            _ = round.tick() => process.collect(),
             // What histograms hold between two scrapes is not bounded without this.
             _ = summed.tick() => handle.run_upkeep(),
         }

@@ -1,49 +1,29 @@
 //! Which tenants have series of their own: those that call most, a fixed number of them. All others share one.
 //!
-//! Every tenant's calls are counted with a weight that halves each round. A round gives the seats to the heaviest; who
+//! Every tenant has a weight, which halves each round and grows by its calls. A round gives the seats to the heaviest; who
 //! holds one keeps it until somebody is clearly heavier, so that two equal tenants do not change places for ever.
 //! Who loses a seat loses its series, and a later one starts again at zero, which rates take for a restart.
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use crate::series::Series;
 
-/// Tenants whose use is followed; beyond them, the least used are forgotten first.
-const FOLLOWED: usize = 10_000;
+/// Tenants whose weight is remembered; beyond them, the lightest are forgotten.
+const WEIGHED: usize = 10_000;
 /// A call counts this much in its round, so that halving keeps what is worth keeping.
 const CALL: u64 = 256;
 
 pub(crate) struct Tenants {
     most: usize,
     methods: usize,
-    followed: Cache<Uuid, Arc<Followed>>,
-    seats: Mutex<Vec<(Uuid, Arc<Followed>)>>,
-    taken: AtomicUsize,
+    /// Few, as every call looks here.
+    seats: RwLock<HashMap<Uuid, Arc<Series>>>,
+    weights: Mutex<HashMap<Uuid, u64>>,
     /// Of tenants without a seat.
     pub others: Series,
-}
-
-#[derive(Default)]
-struct Followed {
-    calls: AtomicU64,
-    weight: AtomicU64,
-    seat: RwLock<Option<Arc<Series>>>,
-}
-
-impl Followed {
-    fn sit(&self, seat: Option<Arc<Series>>) {
-        *self.seat.write().unwrap_or_else(PoisonError::into_inner) = seat;
-    }
-
-    fn seat(&self) -> Option<Arc<Series>> {
-        self.seat.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 impl Tenants {
@@ -52,93 +32,79 @@ impl Tenants {
         Self {
             most,
             methods,
-            followed: Cache::new(FOLLOWED.max(most * 4)),
-            seats: Mutex::default(),
-            taken: AtomicUsize::new(0),
+            seats: RwLock::default(),
+            weights: Mutex::default(),
             others: Series::new(methods),
         }
     }
 
-    /// Counts a call of `tenant` in its own series or in that of the others.
+    /// Records a call of `tenant` in its own series or in that of the others. While there are free seats a newcomer gets one.
     pub fn record(&self, tenant: Uuid, record: impl FnOnce(&Series)) {
-        let followed = self
-            .followed
-            .get_or_insert_with(&tenant, || Ok::<_, Infallible>(self.follow(tenant)));
-        let Ok(followed) = followed;
-        followed.calls.fetch_add(1, Ordering::Relaxed);
-        let seat = followed.seat.read().unwrap_or_else(PoisonError::into_inner);
-        record(seat.as_deref().unwrap_or(&self.others));
+        let seats = self.seats();
+        if let Some(series) = seats.get(&tenant) {
+            return record(series);
+        }
+        if seats.len() >= self.most {
+            return record(&self.others);
+        }
+        drop(seats);
+        let mut seats = self.seats_for_change();
+        if seats.len() < self.most {
+            seats.entry(tenant).or_insert_with(|| self.series());
+        }
+        record(seats.get(&tenant).map_or(&self.others, |series| series));
     }
 
-    /// A newcomer; while there are free seats it gets one at once.
-    fn follow(&self, tenant: Uuid) -> Arc<Followed> {
-        if self.most == 0 {
-            return Arc::default();
-        }
-        let full = self.taken.load(Ordering::Relaxed) >= self.most;
-        let mut seats = self.seats();
-        // Who was forgotten while it held a seat comes back to it.
-        if let Some((_, seated)) = seats.iter().find(|(own, _)| *own == tenant) {
-            return seated.clone();
-        }
-        let followed = Arc::<Followed>::default();
-        if !full && seats.len() < self.most {
-            followed.sit(Some(Arc::new(Series::new(self.methods))));
-            seats.push((tenant, followed.clone()));
-            self.taken.store(seats.len(), Ordering::Relaxed);
-        }
-        followed
+    fn series(&self) -> Arc<Series> {
+        Arc::new(Series::new(self.methods))
     }
 
-    fn seats(&self) -> MutexGuard<'_, Vec<(Uuid, Arc<Followed>)>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seats(&self) -> RwLockReadGuard<'_, HashMap<Uuid, Arc<Series>>> {
+        self.seats.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One round: weighs everybody and gives the seats anew.
-    pub fn round(&self) {
-        let mut seats = self.seats();
-        let mut all: HashMap<Uuid, Arc<Followed>> = self.followed.iter().collect();
-        all.extend(seats.iter().cloned());
-        let mut weighed: Vec<_> = all
+    fn seats_for_change(&self) -> RwLockWriteGuard<'_, HashMap<Uuid, Arc<Series>>> {
+        self.seats.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One round: weighs everybody by the calls since the last one, and gives the seats anew.
+    pub fn round(&self, calls: impl IntoIterator<Item = (Uuid, u64)>) {
+        let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+        weights.values_mut().for_each(|weight| *weight /= 2);
+        for (tenant, calls) in calls {
+            *weights.entry(tenant).or_default() += calls * CALL;
+        }
+        let mut seats = self.seats_for_change();
+        for seated in seats.keys() {
+            weights.entry(*seated).or_default();
+        }
+        // Clearly heavier than one who holds a seat: by a quarter, and by more than a few calls.
+        let standing = |tenant: &Uuid, weight: u64| {
+            let seated = seats.contains_key(tenant);
+            if seated { weight + weight / 4 + 4 * CALL } else { weight }
+        };
+        let mut ranked: Vec<_> = std::mem::take(&mut *weights)
             .into_iter()
-            .map(|(tenant, followed)| {
-                let calls = followed.calls.swap(0, Ordering::Relaxed);
-                let weight = followed.weight.load(Ordering::Relaxed) / 2 + calls * CALL;
-                followed.weight.store(weight, Ordering::Relaxed);
-                // Clearly heavier: by a quarter, and by more than a few calls.
-                let held = if followed.seat().is_some() {
-                    weight / 4 + 4 * CALL
-                } else {
-                    0
-                };
-                (weight, weight + held, tenant, followed)
-            })
-            .filter(|(weight, _, _, followed)| *weight > 0 || followed.seat().is_some())
+            .map(|(tenant, weight)| (Reverse(standing(&tenant, weight)), tenant, weight))
+            .filter(|(standing, ..)| standing.0 > 0)
             .collect();
-        weighed.sort_by_key(|(_, standing, tenant, _)| (Reverse(*standing), *tenant));
-        let losers = weighed.split_off(self.most.min(weighed.len()));
-        for (_, _, _, loser) in losers {
-            loser.sit(None);
-        }
-        *seats = weighed
-            .into_iter()
-            .map(|(_, _, tenant, followed)| {
-                if followed.seat().is_none() {
-                    followed.sit(Some(Arc::new(Series::new(self.methods))));
-                }
-                (tenant, followed)
-            })
+        ranked.sort_unstable();
+        ranked.truncate(WEIGHED.max(self.most));
+        let mut seated = std::mem::take(&mut *seats);
+        *seats = ranked
+            .iter()
+            .take(self.most)
+            .map(|(_, tenant, _)| (*tenant, seated.remove(tenant).unwrap_or_else(|| self.series())))
             .collect();
-        self.taken.store(seats.len(), Ordering::Relaxed);
+        *weights = ranked.into_iter().map(|(_, tenant, weight)| (tenant, weight)).collect();
     }
 
     /// Those that have series of their own.
     pub fn seated(&self) -> Vec<(Uuid, Arc<Series>)> {
         let seats = self.seats();
-        seats
-            .iter()
-            .filter_map(|(tenant, followed)| Some((*tenant, followed.seat()?)))
-            .collect()
+        let mut seated: Vec<_> = seats.iter().map(|(tenant, series)| (*tenant, series.clone())).collect();
+        seated.sort_unstable_by_key(|(tenant, _)| *tenant);
+        seated
     }
 }
 
@@ -148,46 +114,64 @@ mod tests {
 
     use super::*;
 
-    fn call(tenants: &Tenants, tenant: u128, times: usize) {
-        for _ in 0..times {
-            tenants.record(Uuid::from_u128(tenant), |_| {});
-        }
+    fn round(tenants: &Tenants, calls: &[(u128, u64)]) -> BTreeSet<u128> {
+        tenants.round(calls.iter().map(|(tenant, calls)| (Uuid::from_u128(*tenant), *calls)));
+        seated(tenants)
     }
 
     fn seated(tenants: &Tenants) -> BTreeSet<u128> {
-        tenants
-            .seated()
-            .into_iter()
-            .map(|(tenant, _)| tenant.as_u128())
-            .collect()
+        let seated = tenants.seated().into_iter();
+        seated.map(|(tenant, _)| tenant.as_u128()).collect()
     }
 
     #[test]
     fn the_first_get_seats_at_once_and_the_heaviest_keep_them() {
         let tenants = Tenants::new(2, 1);
-        call(&tenants, 1, 5);
-        call(&tenants, 2, 50);
-        call(&tenants, 3, 500);
-        assert_eq!(seated(&tenants), BTreeSet::from([1, 2]), "two seats, first come");
-        tenants.round();
-        assert_eq!(seated(&tenants), BTreeSet::from([2, 3]), "the heaviest");
-        call(&tenants, 2, 10);
-        call(&tenants, 3, 10);
-        call(&tenants, 1, 30);
-        tenants.round();
-        assert_eq!(seated(&tenants), BTreeSet::from([2, 3]), "not for a little more");
-        for _ in 0..8 {
-            call(&tenants, 1, 1000);
-            tenants.round();
+        for tenant in [1, 2, 3] {
+            tenants.record(Uuid::from_u128(tenant), |_| {});
         }
-        assert!(seated(&tenants).contains(&1), "the heaviest of late");
+        assert_eq!(seated(&tenants), BTreeSet::from([1, 2]), "two seats, first come");
+        let first = [(1, 5), (2, 50), (3, 500)];
+        assert_eq!(round(&tenants, &first), BTreeSet::from([2, 3]), "the heaviest");
+        let second = [(1, 30), (2, 10), (3, 10)];
+        assert_eq!(
+            round(&tenants, &second),
+            BTreeSet::from([2, 3]),
+            "not for a little more"
+        );
+        let late = (0..8).map(|_| round(&tenants, &[(1, 1000)])).next_back();
+        assert!(late.is_some_and(|late| late.contains(&1)), "the heaviest of late");
+    }
+
+    #[test]
+    fn who_keeps_a_seat_keeps_its_series_also_when_it_is_silent() {
+        let tenants = Tenants::new(1, 1);
+        tenants.record(Uuid::from_u128(1), |_| {});
+        let before = tenants.seated();
+        for _ in 0..20 {
+            round(&tenants, &[]);
+        }
+        let after = tenants.seated();
+        assert!(before.len() == 1 && after.len() == 1 && Arc::ptr_eq(&before[0].1, &after[0].1));
+        assert_eq!(
+            round(&tenants, &[(2, 100)]),
+            BTreeSet::from([2]),
+            "until another one calls"
+        );
     }
 
     #[test]
     fn with_no_seats_everybody_is_one_of_the_others() {
         let tenants = Tenants::new(0, 1);
-        call(&tenants, 1, 5);
-        tenants.round();
-        assert_eq!(seated(&tenants), BTreeSet::new());
+        tenants.record(Uuid::from_u128(1), |_| {});
+        assert_eq!(round(&tenants, &[(1, 5)]), BTreeSet::new());
+    }
+
+    #[test]
+    fn the_lightest_are_forgotten() {
+        let tenants = Tenants::new(1, 1);
+        let many: Vec<_> = (0..2 * WEIGHED as u128).map(|tenant| (tenant, 1)).collect();
+        round(&tenants, &many);
+        assert_eq!(tenants.weights.lock().unwrap().len(), WEIGHED);
     }
 }

@@ -37,6 +37,7 @@ impl Bill {
 
 impl Drop for Bill {
     fn drop(&mut self) {
+        self.meter.note_call();
         if self.counts {
             // Without a good status the caller, a deadline or the connection ended it.
             self.meter.note_request(*self.ok.get_mut());
@@ -49,11 +50,27 @@ impl Drop for Bill {
 pub struct Counted<B> {
     inner: B,
     bill: Option<Arc<Bill>>,
+    /// Whether to read it is the call's work, which is on the bill too.
+    works: bool,
 }
 
 impl<B> Counted<B> {
-    pub(crate) fn new(inner: B, bill: Option<Arc<Bill>>) -> Self {
-        Self { inner, bill }
+    /// What a caller sends; it is read within the call.
+    pub(crate) fn question(inner: B, bill: Option<Arc<Bill>>) -> Self {
+        Self {
+            inner,
+            bill,
+            works: false,
+        }
+    }
+
+    /// What the caller gets, which a stream makes as it is read.
+    pub(crate) fn answer(inner: B, bill: Option<Arc<Bill>>) -> Self {
+        Self {
+            inner,
+            bill,
+            works: true,
+        }
     }
 }
 
@@ -62,11 +79,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Self { inner, bill } = &mut *self;
+        let Self { inner, bill, works } = &mut *self;
         let Some(bill) = bill else {
             return Pin::new(inner).poll_frame(context);
         };
-        let frame = bill.meter.sync_scope(|| Pin::new(inner).poll_frame(context));
+        let mut read = || Pin::new(&mut *inner).poll_frame(context);
+        let frame = if *works { bill.meter.sync_scope(read) } else { read() };
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             if let Some(trailers) = frame.trailers_ref() {
                 bill.read_status(trailers);

@@ -49,7 +49,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let bill = self.bill(request.extensions().get::<Caller>()).map(Arc::new);
-        let called = self.inner.call(request.map(|body| Counted::new(body, bill.clone())));
+        let called = self
+            .inner
+            .call(request.map(|body| Counted::question(body, bill.clone())));
         let called = match &bill {
             Some(bill) => Either::Left(bill.meter.clone().scope(called)),
             None => Either::Right(called),
@@ -79,7 +81,7 @@ where
         if let Some(bill) = &this.bill {
             bill.read_status(response.headers());
         }
-        Poll::Ready(Ok(response.map(|body| Counted::new(body, this.bill.take()))))
+        Poll::Ready(Ok(response.map(|body| Counted::answer(body, this.bill.take()))))
     }
 }
 

@@ -8,6 +8,7 @@ use onekeel_api::{ClientId, Meter};
 use onekeel_store::{Due, UsedInDay};
 use onekeel_tenancy::Tenant;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 /// With as many counters, they are written down before it is time.
 const CROWDED: usize = 10_000;
@@ -98,6 +99,15 @@ impl Ledger {
             true
         });
         due.into_values().collect()
+    }
+
+    /// Calls by tenant since this was asked last, whoever made them.
+    pub fn take_calls(&self) -> Vec<(Uuid, u64)> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        let calls = accounts
+            .iter()
+            .map(|((client, _), account)| (client.uuid(), account.meter.take_calls()));
+        calls.filter(|(_, calls)| *calls > 0).collect()
     }
 
     /// Puts back what could not be written; the next round tries again.

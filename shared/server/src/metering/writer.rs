@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use onekeel_api::{ErrorReason, Fault};
 use onekeel_store::{Due, Store};
+use onekeel_telemetry::Calls;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -34,13 +35,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts it for the server `service`.
-    pub fn start(service: &'static str, store: Store) -> Self {
+    pub fn start(service: &'static str, store: Store, calls: Arc<Calls>) -> Self {
         let ledger = Arc::new(Ledger::new());
         let (stop, stopped) = oneshot::channel();
         let rounds = Rounds {
             ledger: ledger.clone(),
             store,
             service,
+            calls,
         };
         let work = tokio::spawn(rounds.run(stopped));
         Self { ledger, stop, work }
@@ -64,6 +66,7 @@ struct Rounds {
     ledger: Arc<Ledger>,
     store: Store,
     service: &'static str,
+    calls: Arc<Calls>,
 }
 
 impl Rounds {
@@ -77,6 +80,7 @@ impl Rounds {
                 _ = round.tick() => {}
                 () = self.ledger.crowded() => metrics::counter!("onekeel_usage_early_rounds_total").increment(1),
             }
+            self.calls.weigh(self.ledger.take_calls());
             let began = Round::begin(TASK);
             began.end(self.write_all().await);
         }
