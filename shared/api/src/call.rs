@@ -19,7 +19,7 @@ pub struct Call {
     context: TraceContext,
     state: Option<Box<str>>,
     origin: Origin,
-    policy: OnceLock<Arc<Policy>>,
+    policy: Option<Arc<Policy>>,
     tenant: OnceLock<ClientId>,
     plan: OnceLock<Arc<str>>,
     rate_limit: Mutex<Option<RateLimit>>,
@@ -52,7 +52,7 @@ impl Call {
             context,
             state,
             origin: Origin::default(),
-            policy: OnceLock::new(),
+            policy: None,
             tenant: OnceLock::new(),
             plan: OnceLock::new(),
             rate_limit: Mutex::default(),
@@ -64,6 +64,13 @@ impl Call {
     #[must_use]
     pub fn from_origin(mut self, origin: Origin) -> Self {
         self.origin = origin;
+        self
+    }
+
+    /// The same call, of a method that declares this about itself.
+    #[must_use]
+    pub fn under_policy(mut self, policy: Option<Arc<Policy>>) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -111,12 +118,12 @@ impl Call {
 
     /// What its method declares about itself; `None` where the contract has no such method.
     pub fn policy(&self) -> Option<&Arc<Policy>> {
-        self.policy.get()
+        self.policy.as_ref()
     }
 
-    /// Notes what the method declares about itself; the first one stays.
-    pub fn note_policy(&self, policy: &Arc<Policy>) {
-        self.policy.get_or_init(|| policy.clone());
+    /// The policy of the present call; `None` outside of one as well.
+    pub fn current_policy() -> Option<Arc<Policy>> {
+        Self::with_current(|call| call.policy.clone()).flatten()
     }
 
     /// The tenant that a verified token or a support operator named.

@@ -1,6 +1,8 @@
 //! The point in time at which the caller stops waiting; every wait inside a call ends before it.
 use std::time::{Duration, Instant};
 
+use tokio::task::futures::TaskLocalFuture;
+
 tokio::task_local! {
     static CURRENT: Deadline;
 }
@@ -41,7 +43,7 @@ impl Deadline {
     }
 
     /// Runs `work` under this deadline. It does not stop `work`: whoever waits inside asks [`Deadline::current`].
-    pub async fn scope<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    pub fn scope<F: Future>(self, work: F) -> TaskLocalFuture<Self, F> {
+        CURRENT.scope(self, work)
     }
 }

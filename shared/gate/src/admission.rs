@@ -1,6 +1,5 @@
 //! The layer after authentication: is the tenant active, may it be called from there and by that host, may the
 //! caller do this, and is there allowance left?
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::TryFutureExt;
@@ -65,8 +64,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let extensions = request.extensions();
-        if self.gate.admits_at_once(extensions.get(), extensions.get()) {
+        let policy = Call::current_policy();
+        if self.gate.admits_at_once(request.extensions().get(), policy.as_deref()) {
             return Either::Left(self.inner.call(request).map_ok(unguarded));
         }
         // The one that was polled ready goes with the future; its clone stays.
@@ -75,8 +74,7 @@ where
         let gate = self.gate.clone();
         Either::Right(Box::pin(async move {
             let caller = request.extensions().get::<Caller>().cloned();
-            let policy = request.extensions().get::<Arc<Policy>>().cloned();
-            let admitted = gate.admit(caller.as_ref(), policy.as_ref());
+            let admitted = gate.admit(caller.as_ref(), policy.as_deref());
             if let Err(fault) = admitted.instrument(admission_span()).await {
                 return Ok(Status::from(fault).into_http());
             }
@@ -108,7 +106,7 @@ fn admission_span() -> Span {
 impl Gate {
     /// Whether it is clear without asking anybody that a call may pass, as nearly every one may; it has spent its allowance
     /// then. Whatever else there is to say of a call is said by [`Gate::admit`].
-    fn admits_at_once(&self, caller: Option<&Caller>, policy: Option<&Arc<Policy>>) -> bool {
+    fn admits_at_once(&self, caller: Option<&Caller>, policy: Option<&Policy>) -> bool {
         let (Some(caller), Some(policy)) = (caller, policy) else {
             return false;
         };
@@ -127,8 +125,8 @@ impl Gate {
     }
 
     /// State, address, host, permission, allowance; in this order, so that a suspended tenant learns no more than that.
-    async fn admit(&self, caller: Option<&Caller>, policy: Option<&Arc<Policy>>) -> Result<(), Fault> {
-        let policy = policy.ok_or_else(|| Fault::internal("the admission layer stands outside of the auth layer"))?;
+    async fn admit(&self, caller: Option<&Caller>, policy: Option<&Policy>) -> Result<(), Fault> {
+        let policy = policy.ok_or_else(|| Fault::internal("a call has no policy"))?;
         let Some(caller) = caller else {
             let public = policy.audiences.contains(&onekeel_api::Audience::Public);
             return if public {

@@ -1,15 +1,20 @@
 //! The layer that bounds a call: how many at once, how long, and how far a panic reaches.
 use std::future::{Ready, ready};
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either};
+use futures_util::future::{CatchUnwind, Either};
 use http::{HeaderMap, HeaderName, Request, Response};
-use onekeel_api::{Call, Deadline, Fault, Policies};
-use tokio::sync::Semaphore;
+use onekeel_api::{Call, Deadline, Fault};
+use pin_project_lite::pin_project;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::futures::TaskLocalFuture;
+use tokio::task::unconstrained;
+use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 use tower::{Layer, Service};
 
@@ -20,12 +25,9 @@ const LONGEST_STREAM: Duration = Duration::from_secs(600);
 /// tonic ends a call at its `grpc-timeout` with CANCELLED and without details; ours comes first.
 const EARLIER: Duration = Duration::from_millis(5);
 
-/// Puts [`Bound`] around a service.
+/// Puts [`Bound`] around a service: as many calls at once as there are places.
 #[derive(Clone)]
-pub(crate) struct BoundLayer {
-    pub policies: Arc<Policies>,
-    pub calls: Arc<Semaphore>,
-}
+pub(crate) struct BoundLayer(pub Arc<Semaphore>);
 
 impl<S> Layer<S> for BoundLayer {
     type Service = Bound<S>;
@@ -33,7 +35,7 @@ impl<S> Layer<S> for BoundLayer {
     fn layer(&self, inner: S) -> Bound<S> {
         Bound {
             inner,
-            config: self.clone(),
+            places: self.0.clone(),
         }
     }
 }
@@ -41,27 +43,25 @@ impl<S> Layer<S> for BoundLayer {
 #[derive(Clone)]
 pub(crate) struct Bound<S> {
     inner: S,
-    config: BoundLayer,
+    places: Arc<Semaphore>,
 }
 
 impl<S, B, R> Service<Request<B>> for Bound<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-    R: Default + Send + 'static,
-    S::Error: Send + 'static,
+    R: Default,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Either<Ready<Result<Response<R>, S::Error>>, BoxFuture<'static, Result<Response<R>, S::Error>>>;
+    type Future = Either<Ready<Result<Response<R>, S::Error>>, Bounded<S::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let limit = self.config.limit(request.uri().path(), request.headers());
-        let Ok(place) = self.config.calls.clone().try_acquire_owned() else {
+        let deadline = Deadline::at(Call::beginning() + limit(request.headers()));
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
             metrics::counter!("onekeel_rpc_shed_total").increment(1);
             let full = Fault::unavailable("the server has as many calls as it can take; try again");
             return Either::Left(ready(Ok(refusal(full))));
@@ -69,16 +69,46 @@ where
         let Ok(called) = std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) else {
             return Either::Left(ready(Ok(panicked())));
         };
-        let deadline = Deadline::at(Call::beginning() + limit);
-        Either::Right(Box::pin(async move {
-            let _place = place;
-            let within = deadline.scope(AssertUnwindSafe(called).catch_unwind());
-            match tokio::time::timeout_at(deadline.instant().into(), within).await {
-                Ok(Ok(answered)) => answered,
-                Ok(Err(_panic)) => Ok(panicked()),
-                Err(_elapsed) => Ok(refusal(Fault::deadline_exceeded())),
-            }
-        }))
+        Either::Right(Bounded {
+            called: deadline.scope(AssertUnwindSafe(called).catch_unwind()),
+            deadline,
+            timer: None,
+            _place: place,
+        })
+    }
+}
+
+pin_project! {
+    /// A call that has a place, until it is answered or its time is over.
+    pub(crate) struct Bounded<F> {
+        #[pin]
+        called: TaskLocalFuture<Deadline, CatchUnwind<AssertUnwindSafe<F>>>,
+        deadline: Deadline,
+        // Only for a call that has to wait; most are answered in their first turn.
+        timer: Option<Pin<Box<Sleep>>>,
+        _place: OwnedSemaphorePermit,
+    }
+}
+
+impl<F, R, E> Future for Bounded<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Default,
+{
+    type Output = Result<Response<R>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.called.poll(context) {
+            Poll::Ready(Ok(answered)) => return Poll::Ready(answered),
+            Poll::Ready(Err(_panic)) => return Poll::Ready(Ok(panicked())),
+            Poll::Pending => {}
+        }
+        let end = this.deadline.instant().into();
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        // Also where the call has used up its turn: its time is over all the same.
+        let timer = pin!(unconstrained(timer.as_mut()));
+        timer.poll(context).map(|()| Ok(refusal(Fault::deadline_exceeded())))
     }
 }
 
@@ -91,17 +121,20 @@ fn refusal<R: Default>(fault: Fault) -> Response<R> {
     Status::from(fault).into_http()
 }
 
-impl BoundLayer {
-    fn limit(&self, path: &str, headers: &HeaderMap) -> Duration {
-        let streams = self.policies.get(path).is_some_and(|policy| policy.is_stream());
-        let longest = if streams { LONGEST_STREAM } else { LONGEST_CALL };
-        let asked = headers
-            .get(TIMEOUT)
-            .and_then(|value| parse_timeout(value.to_str().ok()?));
-        asked.map_or(longest, |asked| {
-            asked.saturating_sub(EARLIER.min(asked / 10)).min(longest)
-        })
-    }
+/// How long the call may take: as long as its caller says, and no longer than its kind may.
+fn limit(headers: &HeaderMap) -> Duration {
+    let streams = Call::with_current(|call| call.policy().is_some_and(|policy| policy.is_stream()));
+    let longest = if streams.unwrap_or(false) {
+        LONGEST_STREAM
+    } else {
+        LONGEST_CALL
+    };
+    let asked = headers
+        .get(TIMEOUT)
+        .and_then(|value| parse_timeout(value.to_str().ok()?));
+    asked.map_or(longest, |asked| {
+        asked.saturating_sub(EARLIER.min(asked / 10)).min(longest)
+    })
 }
 
 /// `grpc-timeout` as the gRPC protocol over HTTP/2 defines it: up to 8 digits and a unit.
@@ -137,10 +170,7 @@ mod tests {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let layer = BoundLayer {
-            policies: Arc::default(),
-            calls: Arc::new(Semaphore::new(places)),
-        };
+        let layer = BoundLayer(Arc::new(Semaphore::new(places)));
         let handler = move |_request: Request<()>| {
             let working = work();
             async move {

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderName, Request, Response};
 use onekeel_api::trace::{TraceContext, TraceId, parse_state};
-use onekeel_api::{Call, Origin};
+use onekeel_api::{Call, Origin, Policies};
 use onekeel_telemetry::{CallIds, Place, Telemetry, server_span};
 use tonic::Status;
 use tower::{Layer, Service};
@@ -29,6 +29,7 @@ pub(crate) struct ObserveLayer(Arc<Watch>);
 /// How calls are watched.
 pub(crate) struct Watch {
     pub telemetry: Telemetry,
+    policies: Arc<Policies>,
     /// Share of calls that start a trace of their own.
     sample_ratio: f64,
     origins: Origins,
@@ -37,9 +38,10 @@ pub(crate) struct Watch {
 }
 
 impl ObserveLayer {
-    pub fn new(telemetry: Telemetry, sample_ratio: f64, origins: Origins) -> Self {
+    pub fn new(telemetry: Telemetry, policies: Arc<Policies>, sample_ratio: f64, origins: Origins) -> Self {
         Self(Arc::new(Watch {
             telemetry,
+            policies,
             sample_ratio,
             origins,
             running: metrics::gauge!("onekeel_rpc_running"),
@@ -81,13 +83,15 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // Only methods of the contract become labels; a caller cannot make up series.
-        let method = self.watch.telemetry.calls.method(request.uri().path());
+        let path = request.uri().path();
+        let method = self.watch.telemetry.calls.method(path);
+        let policy = self.watch.policies.get(path).cloned();
         let (call, parent) = self.watch.join(request.headers());
         let (origin, refusal) = match self.watch.origins.of(&request) {
             Ok(origin) => (origin, None),
             Err(fault) => (Origin::default(), Some(fault)),
         };
-        let call = Arc::new(call.from_origin(origin));
+        let call = Arc::new(call.under_policy(policy).from_origin(origin));
         let span = self.watch.span(&call, parent, method);
         let ending = Ending::new(self.watch.clone(), method, call.clone(), parent, span.clone());
         // What the layers inside do before anything waits belongs to the call as well.

@@ -41,15 +41,18 @@ impl Stack {
     pub fn around(self, services: Services) -> impl Inside {
         let calls = Arc::new(Semaphore::new(self.max_calls as usize));
         let layers = ServiceBuilder::new()
-            // First, so that even a refusal is traced, timed and counted. Says where the call comes from.
-            .layer(ObserveLayer::new(self.telemetry, self.sample_ratio, self.origins))
+            // First, so that even a refusal is traced, timed and counted. Says where the call comes from, and what its method
+            // declares.
+            .layer(ObserveLayer::new(
+                self.telemetry,
+                self.policies,
+                self.sample_ratio,
+                self.origins,
+            ))
             // Before any work is done for a caller: a place, a deadline, and a wall around panics.
-            .layer(BoundLayer {
-                policies: self.policies.clone(),
-                calls,
-            })
-            // Who calls, and is it a method for such callers? Leaves a Caller and the method's policy.
-            .layer(AuthLayer::new(self.verifier, self.policies))
+            .layer(BoundLayer(calls))
+            // Who calls, and is it a method for such callers? Leaves a Caller.
+            .layer(AuthLayer::new(self.verifier))
             // Is a service the one that its token says?
             .layer(MutualLayer { required: self.mutual })
             // On whose bill the rest goes: also what is refused from here on.

@@ -1,4 +1,4 @@
-//! The layer that turns `authorization` into a [`Caller`] and a path into its [`Policy`], or refuses.
+//! The layer that turns `authorization` into a [`Caller`] whom the method is for, or refuses.
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_util::future::Either;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
-use onekeel_api::{Audience, Call, ErrorReason, Fault, Policies, Policy};
+use onekeel_api::{Audience, Call, ErrorReason, Fault};
 use tonic::Status;
 use tower::{Layer, Service};
 
@@ -17,15 +17,13 @@ const SCHEME: &str = "bearer ";
 
 /// Puts [`Auth`] around a service.
 #[derive(Clone)]
-pub struct AuthLayer {
-    verifier: Arc<Verifier>,
-    policies: Arc<Policies>,
-}
+pub struct AuthLayer(Arc<Verifier>);
 
 impl AuthLayer {
-    /// A layer that admits to the methods of `policies` only.
-    pub fn new(verifier: Arc<Verifier>, policies: Arc<Policies>) -> Self {
-        Self { verifier, policies }
+    /// A layer that lets nobody in whom `verifier` does not know. It must stand inside of the one that makes the [`Call`] and
+    /// looks its policy up; a call without one is refused.
+    pub fn new(verifier: Arc<Verifier>) -> Self {
+        Self(verifier)
     }
 }
 
@@ -35,16 +33,16 @@ impl<S> Layer<S> for AuthLayer {
     fn layer(&self, inner: S) -> Auth<S> {
         Auth {
             inner,
-            rules: self.clone(),
+            verifier: self.0.clone(),
         }
     }
 }
 
-/// Leaves a [`Caller`] and an `Arc<Policy>` in each request that it lets through.
+/// Leaves a [`Caller`] in each request that it lets through, unless the method is for everybody.
 #[derive(Clone)]
 pub struct Auth<S> {
     inner: S,
-    rules: AuthLayer,
+    verifier: Arc<Verifier>,
 }
 
 impl<S, B, R> Service<Request<B>> for Auth<S>
@@ -61,9 +59,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.rules.judge(request.uri().path(), request.headers()) {
-            Ok((policy, caller)) => {
-                request.extensions_mut().insert(policy);
+        match judge(&self.verifier, request.headers()) {
+            Ok(caller) => {
                 if let Some(caller) = caller {
                     request.extensions_mut().insert(caller);
                 }
@@ -74,24 +71,21 @@ where
     }
 }
 
-impl AuthLayer {
-    fn judge(&self, path: &str, headers: &HeaderMap) -> Result<(Arc<Policy>, Option<Caller>), Fault> {
-        let policy = self.policies.get(path).ok_or_else(unimplemented)?.clone();
-        Call::with_current(|call| call.note_policy(&policy));
-        if policy.audiences.contains(&Audience::Public) {
-            return Ok((policy, None));
-        }
-        let token = bearer(headers).map_err(refused)?;
-        let caller = self.verifier.verify_at(token, Call::beginning())?;
-        let caller = support::enter(caller, &policy, headers)?;
-        if let Some(tenant) = caller.tenant() {
-            Call::with_current(|call| call.note_tenant(tenant.id()));
-        }
-        if !caller.is_named(&policy) {
-            return Err(Fault::permission_denied());
-        }
-        Ok((policy, Some(caller)))
+fn judge(verifier: &Verifier, headers: &HeaderMap) -> Result<Option<Caller>, Fault> {
+    let policy = Call::current_policy().ok_or_else(unimplemented)?;
+    if policy.audiences.contains(&Audience::Public) {
+        return Ok(None);
     }
+    let token = bearer(headers).map_err(refused)?;
+    let caller = verifier.verify_at(token, Call::beginning())?;
+    let caller = support::enter(caller, &policy, headers)?;
+    if let Some(tenant) = caller.tenant() {
+        Call::with_current(|call| call.note_tenant(tenant.id()));
+    }
+    if !caller.is_named(&policy) {
+        return Err(Fault::permission_denied());
+    }
+    Ok(Some(caller))
 }
 
 fn unimplemented() -> Fault {

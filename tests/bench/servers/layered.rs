@@ -4,10 +4,8 @@ mod echo;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onekeel_api::Policy;
 use onekeel_api::lead::lead_service_server::LeadServiceServer;
 use onekeel_gate::{AdmissionLayer, Gate};
 use onekeel_server::{Parts, Routed, Services};
@@ -32,16 +30,15 @@ type Nothing = fn(Request<()>) -> Ready<Result<Response<()>, Infallible>>;
 impl Measure for Admission {
     /// What admission adds to a service that does nothing: the median of many short batches, with and without.
     async fn measure(&self, extensions: &Extensions) -> Result<i64, Status> {
-        let (caller, policy) = (extensions.get::<Caller>(), extensions.get::<Arc<Policy>>());
-        let known = caller.cloned().zip(policy.cloned());
-        let known = known.ok_or_else(|| Status::internal("no caller stands in the request"))?;
+        let caller = extensions.get::<Caller>();
+        let caller = caller.ok_or_else(|| Status::internal("no caller stands in the request"))?;
         let nothing: Nothing = |_request| ready(Ok(Response::new(())));
         let bare = service_fn(nothing);
         let admitted = AdmissionLayer::new(self.0.clone()).layer(bare);
         let mut added = Vec::with_capacity(BATCHES);
         for _ in 0..BATCHES {
-            let without = batch(bare, &known).await?;
-            let with = batch(admitted.clone(), &known).await?;
+            let without = batch(bare, caller).await?;
+            let with = batch(admitted.clone(), caller).await?;
             added.push(with.saturating_sub(without));
         }
         added.sort_unstable();
@@ -50,7 +47,7 @@ impl Measure for Admission {
     }
 }
 
-async fn batch<S, R>(mut service: S, (caller, policy): &(Caller, Arc<Policy>)) -> Result<Duration, Status>
+async fn batch<S, R>(mut service: S, caller: &Caller) -> Result<Duration, Status>
 where
     S: Service<Request<()>, Response = Response<R>, Error = Infallible>,
 {
@@ -58,7 +55,6 @@ where
     for _ in 0..CALLS {
         let mut request = Request::new(());
         request.extensions_mut().insert(caller.clone());
-        request.extensions_mut().insert(policy.clone());
         let Ok(ready) = service.ready().await;
         let Ok(response) = ready.call(request).await;
         if let Some(refused) = response.headers().get("grpc-status") {

@@ -52,8 +52,7 @@ impl Exchange {
             self.door.note_wrong(address);
             return Err(worthless());
         };
-        let policy = Call::with_current(|call| call.policy().cloned()).flatten();
-        let policy = policy.ok_or_else(|| Fault::internal("the method has no policy"))?;
+        let policy = Call::current_policy().ok_or_else(|| Fault::internal("the method has no policy"))?;
         let admitted = self.gate.admit_key(&holder, &policy).await;
         // This replica may know of the key's end by its gate first.
         admitted.map_err(|fault| match fault.reason() {
