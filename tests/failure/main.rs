@@ -15,6 +15,7 @@ mod kept;
 mod killed;
 mod lanes;
 mod load;
+mod log;
 mod once;
 mod policies;
 mod protocol;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         policies::each_policy_decides_while_the_authority_is_away;
         policies::a_redis_that_forgets_admits_a_closed_limit_once_and_others_twice;
         flow::no_minute_admits_more_than_the_limit_at_four_processes;
+        log::what_counts_longer_keeps_nothing_else_in_the_log;
         flow::a_clock_of_redis_that_is_set_by_hours_admits_no_more_and_no_less with faketime;
         clocks::servers_whose_clocks_are_hours_apart_admit_no_more_than_the_limit with faketime;
         lanes::slow_calls_of_one_tenant_leave_connections_to_another;

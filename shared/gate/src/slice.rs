@@ -10,7 +10,7 @@ use crate::announce;
 use crate::fallback::{ASK_AGAIN, Fallback};
 
 const LIFE: Duration = Duration::from_secs(1);
-const LONGEST_LIFE: Duration = Duration::from_secs(5);
+const LONGEST_LIFE: Duration = Duration::from_secs(30);
 /// For so long after a change, the authority may still grant by what was before it; such slices live short.
 const UNSETTLED: Duration = Duration::from_secs(2);
 /// A slice is as large as the demand of this time, since what is left of a slice is lost with it; far from the limit of nine
@@ -268,6 +268,7 @@ mod tests {
 
     #[test]
     fn far_from_the_limit_a_slice_is_meant_to_last() {
+        const LONG: Duration = Duration::from_secs(5);
         let want_with = |remaining, granted, life| {
             let mut state = Slice::default();
             let answer = AcquireAllowanceResponse {
@@ -285,14 +286,14 @@ mod tests {
             7,
             "and seven in nine tenths, with 750 of 1,000 left then"
         );
-        assert_eq!(want_with(784, 10, LONGEST_LIFE), 2);
-        let around = want_with(786, 10, LONGEST_LIFE);
+        assert_eq!(want_with(784, 10, LONG), 2);
+        let around = want_with(786, 10, LONG);
         assert!((35..=36).contains(&around), "36 in four and a half: {around}");
-        assert_eq!(want_with(1000, 8, LONGEST_LIFE), 32, "four times the last one");
+        assert_eq!(want_with(1000, 8, LONG), 32, "four times the last one");
         let mut state = Slice::default();
         let answer = AcquireAllowanceResponse {
             remaining: 99_999,
-            life: prost_types::Duration::try_from(LONGEST_LIFE).ok(),
+            life: prost_types::Duration::try_from(LONG).ok(),
             ..slice(1, 100_000, 100_000)
         };
         state.refill(&answer, Instant::now(), 0, 1).expect("enough");

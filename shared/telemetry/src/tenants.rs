@@ -4,7 +4,7 @@
 //! holds one keeps it until somebody is clearly heavier, so that two equal tenants do not change places for ever.
 //! Who loses a seat loses its series, and a later one starts again at zero, which rates take for a restart.
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use uuid::Uuid;
@@ -74,14 +74,18 @@ impl Tenants {
         for (tenant, calls) in calls {
             *weights.entry(tenant).or_default() += calls * CALL;
         }
-        let mut seats = self.seats_for_change();
-        for seated in seats.keys() {
-            weights.entry(*seated).or_default();
+        let seated: HashSet<Uuid> = self.seats().keys().copied().collect();
+        for tenant in &seated {
+            weights.entry(*tenant).or_default();
         }
         // Clearly heavier than one who holds a seat: by a quarter, and by more than a few calls.
         let standing = |tenant: &Uuid, weight: u64| {
-            let seated = seats.contains_key(tenant);
-            if seated { weight + weight / 4 + 4 * CALL } else { weight }
+            let held = if seated.contains(tenant) {
+                weight / 4 + 4 * CALL
+            } else {
+                0
+            };
+            weight + held
         };
         let mut ranked: Vec<_> = std::mem::take(&mut *weights)
             .into_iter()
@@ -90,13 +94,19 @@ impl Tenants {
             .collect();
         ranked.sort_unstable();
         ranked.truncate(WEIGHED.max(self.most));
-        let mut seated = std::mem::take(&mut *seats);
-        *seats = ranked
-            .iter()
-            .take(self.most)
-            .map(|(_, tenant, _)| (*tenant, seated.remove(tenant).unwrap_or_else(|| self.series())))
-            .collect();
+        self.seat(ranked.iter().take(self.most).map(|(_, tenant, _)| *tenant));
         *weights = ranked.into_iter().map(|(_, tenant, weight)| (tenant, weight)).collect();
+    }
+
+    /// Gives the seats to these. A newcomer of this moment keeps its own where there is one left.
+    fn seat(&self, heaviest: impl Iterator<Item = Uuid>) {
+        let mut seats = self.seats_for_change();
+        let mut before = std::mem::take(&mut *seats);
+        for tenant in heaviest {
+            seats.insert(tenant, before.remove(&tenant).unwrap_or_else(|| self.series()));
+        }
+        let left = self.most - seats.len();
+        seats.extend(before.into_iter().take(left));
     }
 
     /// Those that have series of their own.
