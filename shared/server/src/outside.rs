@@ -1,9 +1,12 @@
 //! Health and reflection, which stand outside of the layers: probes carry no token.
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
-use http::Request;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use onekeel_api::FILE_DESCRIPTOR_SET;
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_reflection::server::{Builder, Error};
@@ -11,8 +14,8 @@ use tower::Service;
 
 const REFLECTION: &str = "/grpc.reflection.";
 
-/// The answer of [`Outside::call`] on its way.
-pub(crate) type Answering = <Routes as Service<Request<Incoming>>>::Future;
+/// The answer of [`Outside::call`] on its way. In a box, as every other call would have to have its room too.
+pub(crate) type Answering = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
 /// What anybody may ask. Clones are the same.
 #[derive(Clone)]
@@ -41,9 +44,9 @@ impl Outside {
     /// Answers; it is always ready to.
     pub fn call(&mut self, request: Request<Incoming>) -> Answering {
         if request.uri().path().starts_with(REFLECTION) {
-            self.reflection.routes().call(request)
+            Box::pin(self.reflection.routes().call(request))
         } else {
-            self.health.call(request)
+            Box::pin(self.health.call(request))
         }
     }
 }
