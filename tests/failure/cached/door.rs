@@ -180,7 +180,7 @@ pub async fn a_slow_reader_never_puts_an_old_value_back(world: Arc<World>) -> an
 
 pub async fn what_is_asked_for_twice_is_kept(world: Arc<World>) -> anyhow::Result<()> {
     let (ours, theirs) = (door(&world, "*=100x30").await?, door(&world, "*=100x30").await?);
-    at_last("not what is asked for twice is kept, and nothing else", async || {
+    at_last("what is asked for twice is not kept", async || {
         // Of its own for each try: what was kept in vain takes room.
         let (tenant, key) = (stranger(), Uuid::new_v4().to_string());
         let mut seen = Vec::new();
@@ -192,7 +192,9 @@ pub async fn what_is_asked_for_twice_is_kept(world: Arc<World>) -> anyhow::Resul
             });
         }
         let (one, two) = (Some(version(1)), Some(version(2)));
-        Ok(seen == [one, None, two.clone(), two.clone(), two.clone(), two])
+        // Whatever Redis does, what is asked for once is not kept.
+        ensure!(seen[..3] == [one, None, two.clone()], "{seen:?}");
+        Ok(seen[3..] == [two.clone(), two.clone(), two])
     })
     .await
 }
