@@ -9,6 +9,7 @@ fn main() {
         // glibc 2.36 and newer can (Debian 12, Ubuntu 24.04).
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
         let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
-        println!("cargo::rustc-link-arg-bins=-Wl,-T,{package}/../../shared/server/seldom.ld");
+        // An argument of the compiler and not of -Wl, which a comma in the path would divide.
+        println!("cargo::rustc-link-arg-bins=-T{package}/../../shared/server/seldom.ld");
     }
 }
