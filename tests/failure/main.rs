@@ -89,6 +89,7 @@ fn main() -> ExitCode {
         storm::no_limit_is_exceeded_and_nothing_is_lost_in_a_storm;
         storm::without_the_foreign_key_the_storm_finds_a_row_too_many;
         restart::postgres_cut_off_ten_times_leaves_no_orphan_and_no_drift;
+        restart::a_page_of_another_database_is_not_sent_again;
         restart::redis_ends_under_load_and_readiness_does_not_fall;
     ];
     run_suite(&Plan::default().with("lead", 2).with("quota", 2), tests)

@@ -2,13 +2,14 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use onekeel_api::lead::ListLeadsRequest;
 use onekeel_operator::private::{Backing, Ending};
 use onekeel_operator::stack::Plan;
 use onekeel_tenancy::Role;
-use onekeel_tests::{Member, World};
+use onekeel_tests::{Member, World, lead_named};
 use uuid::Uuid;
 
 use crate::load::{Load, Told};
@@ -112,6 +113,41 @@ pub async fn postgres_cut_off_ten_times_leaves_no_orphan_and_no_drift(suite: Arc
     );
     let unavailable = told.refused.get("UNAVAILABLE").copied().unwrap_or_default();
     ensure!(unavailable > 0, "no call was refused: nothing was tested");
+    world.stop().await
+}
+
+/// A restore, as PostgreSQL's next run shows it: a lead is what it was before its last change, and its version was given again.
+pub async fn a_page_of_another_database_is_not_sent_again(suite: Arc<World>) -> anyhow::Result<()> {
+    drop(suite);
+    let (mut world, member) = start().await?;
+    member.create(lead_named("ann")).await?;
+    let shown = async || {
+        let page = member.list(ListLeadsRequest::default()).await?;
+        let names = page.leads.iter().map(|lead| lead.first_name.clone());
+        anyhow::Ok(names.collect::<Vec<_>>())
+    };
+    ensure!(shown().await? == ["ann"], "a page that is read");
+    sqlx::query("update lead.leads set first_name = 'bob' where client_id = $1")
+        .bind(member.id.uuid())
+        .execute(&world.behind)
+        .await?;
+    ensure!(
+        shown().await? == ["ann"],
+        "the page is not remembered: nothing is tested"
+    );
+    let postgres = world.backing.postgres().context("a private PostgreSQL")?;
+    postgres.end(Ending::Fast).await?;
+    postgres.restart().await?;
+    let deadline = Instant::now() + LONGEST_RETURN;
+    let mut again = tokio::time::interval(Duration::from_millis(100));
+    let names = loop {
+        again.tick().await;
+        match shown().await {
+            Ok(names) => break names,
+            Err(error) => ensure!(Instant::now() < deadline, "no page since PostgreSQL is back: {error:#}"),
+        }
+    };
+    ensure!(names == ["bob"], "{names:?} are shown");
     world.stop().await
 }
 

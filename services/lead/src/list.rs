@@ -1,6 +1,4 @@
 //! Pages of leads by keyset: the cost of a page does not grow with its place.
-use std::time::Instant;
-
 use chrono::{DateTime, Utc};
 use onekeel_api::lead::{ListLeadsRequest, ListLeadsResponse};
 use onekeel_api::{Fault, Page, PageKey};
@@ -11,7 +9,7 @@ use uuid::Uuid;
 
 use crate::filter::Filter;
 use crate::lead::LeadRow;
-use crate::newest::{Marks, Newest};
+use crate::newest::{Marks, Newest, Reading};
 
 /// In which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +83,7 @@ pub(crate) async fn list(
     if is_newest && let Some(known) = newest.known(store, tenant, page.rows()).await? {
         return known.answer(request.metadata());
     }
-    let asked = Instant::now();
+    let reading = Reading::now(store);
     let rows = read(store, tenant, &filter, order, &page).await?;
     let marks = is_newest.then(|| Marks::of(&rows));
     let (rows, next_page_token) = page.finish(rows, |row| order.position(row));
@@ -94,7 +92,7 @@ pub(crate) async fn list(
         next_page_token,
     };
     if let Some(marks) = marks {
-        newest.keep(tenant, page.rows(), marks, &answer, asked);
+        newest.keep(tenant, page.rows(), marks, &answer, reading);
     }
     Ok(Response::new(answer))
 }

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use crate::lead::LeadRow;
 
-/// A database that is put back to an earlier state, or a replica that takes over without the last commits, may give a version
-/// twice: a page is read anew after so long in any case.
-const LONGEST_KNOWN: Duration = Duration::from_secs(60);
+/// Rows that are put back under a running server, as by `pg_restore`, may get a version twice: a page is read anew after so
+/// long in any case.
+const LONGEST_KNOWN: Duration = Duration::from_secs(600);
 const EXPECTED_PAGES: usize = 100;
 /// What a page costs beside its bytes and marks.
 const OVERHEAD: usize = 256;
@@ -53,10 +53,32 @@ impl Marks {
     }
 }
 
+/// When a page was read, and of which run of the database: another one may lack the last commits of this one, and give their
+/// versions to others.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    at: Instant,
+    run: u64,
+}
+
+impl Reading {
+    /// Take it before the page is asked for.
+    pub fn now(store: &Store) -> Self {
+        Self {
+            at: Instant::now(),
+            run: store.database_run(),
+        }
+    }
+
+    fn counts_at(self, now: Self) -> bool {
+        self.run == now.run && now.at.saturating_duration_since(self.at) < LONGEST_KNOWN
+    }
+}
+
 struct Known {
     marks: Marks,
     answer: Ready<ListLeadsResponse>,
-    read: Instant,
+    read: Reading,
 }
 
 /// A tenant, and how many rows its page is made of.
@@ -105,11 +127,12 @@ impl Newest {
         tenant: &Tenant,
         most: i64,
     ) -> Result<Option<Ready<ListLeadsResponse>>, Fault> {
-        let Some(known) = self.young(&(tenant.id(), most)) else {
+        let Some(known) = self.young(&(tenant.id(), most), Reading::now(store)) else {
             OUTCOMES.unknown.increment(1);
             return Ok(None);
         };
-        if known.marks.still_hold(store, tenant, most).await? {
+        // The question may have been the first one to meet another database.
+        if known.marks.still_hold(store, tenant, most).await? && known.read.counts_at(Reading::now(store)) {
             OUTCOMES.same.increment(1);
             return Ok(Some(known.answer.clone()));
         }
@@ -117,12 +140,12 @@ impl Newest {
         Ok(None)
     }
 
-    fn young(&self, key: &Key) -> Option<Arc<Known>> {
-        self.0.get(key).filter(|known| known.read.elapsed() < LONGEST_KNOWN)
+    fn young(&self, key: &Key, now: Reading) -> Option<Arc<Known>> {
+        self.0.get(key).filter(|known| known.read.counts_at(now))
     }
 
-    /// Keeps what is answered for rows with these marks that were asked for at `read`; an empty page is as cheap to read.
-    pub fn keep(&self, tenant: &Tenant, most: i64, marks: Marks, answer: &ListLeadsResponse, read: Instant) {
+    /// Keeps what is answered for rows with these marks; an empty page is as cheap to read.
+    pub fn keep(&self, tenant: &Tenant, most: i64, marks: Marks, answer: &ListLeadsResponse, read: Reading) {
         if marks.ids.is_empty() || self.0.capacity() == 0 {
             return;
         }
@@ -146,22 +169,28 @@ mod tests {
             versions: vec![1],
         };
         let page = ListLeadsResponse::default();
-        let long_ago = Instant::now()
-            .checked_sub(LONGEST_KNOWN)
-            .expect("a clock that runs for a minute");
+        let now = Reading {
+            at: Instant::now(),
+            run: 1,
+        };
+        let later = Reading {
+            at: now.at + LONGEST_KNOWN,
+            ..now
+        };
         let newest = Newest::new(1 << 20);
-        newest.keep(&one, 51, marks(), &page, Instant::now());
-        assert!(newest.young(&(one.id(), 51)).is_some());
-        assert!(newest.young(&(one.id(), 50)).is_none(), "a page of another size");
-        assert!(newest.young(&(other.id(), 51)).is_none(), "another tenant's");
-        newest.keep(&one, 51, marks(), &page, long_ago);
-        assert!(newest.young(&(one.id(), 51)).is_none(), "too old");
+        newest.keep(&one, 51, marks(), &page, now);
+        assert!(newest.young(&(one.id(), 51), now).is_some());
+        assert!(newest.young(&(one.id(), 50), now).is_none(), "a page of another size");
+        assert!(newest.young(&(other.id(), 51), now).is_none(), "another tenant's");
+        assert!(newest.young(&(one.id(), 51), later).is_none(), "too old");
+        let restored = Reading { run: 2, ..now };
+        assert!(newest.young(&(one.id(), 51), restored).is_none(), "another database");
         let none = Newest::new(0);
-        none.keep(&one, 51, marks(), &page, Instant::now());
-        assert!(none.young(&(one.id(), 51)).is_none(), "no room");
+        none.keep(&one, 51, marks(), &page, now);
+        assert!(none.young(&(one.id(), 51), now).is_none(), "no room");
         let small = Newest::new(64 * 1024);
         for _ in 0..10_000 {
-            small.keep(&tenant(), 51, marks(), &page, Instant::now());
+            small.keep(&tenant(), 51, marks(), &page, now);
         }
         assert!(small.0.weight() <= 64 * 1024 && !small.0.is_empty());
     }

@@ -10,6 +10,7 @@ mod catalogue;
 mod changes;
 mod directory;
 mod error;
+mod incarnation;
 mod lane;
 mod meters;
 pub mod migrate;

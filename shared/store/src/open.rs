@@ -7,6 +7,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::cache::{Cache, CacheConfig};
+use crate::incarnation::Incarnation;
 use crate::lane::Lanes;
 use crate::meters::Meters;
 use crate::pool::Connections;
@@ -38,6 +39,7 @@ pub struct Store {
     pub(crate) lanes: Lanes,
     pub(crate) meters: Arc<Meters>,
     pub(crate) cache: Cache,
+    incarnation: Arc<Incarnation>,
 }
 
 impl Store {
@@ -60,11 +62,17 @@ impl Store {
                 ("jit", "off".to_owned()),
             ])
             .disable_statement_logging();
+        let incarnation = Arc::<Incarnation>::default();
+        let met = incarnation.clone();
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(LONGEST_ACQUIRE)
             // One round trip less for each call; a connection found dead at BEGIN is replaced (see `run`).
             .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let met = met.clone();
+                Box::pin(async move { met.look(connection).await })
+            })
             .connect_with(options)
             .await
             .db()?;
@@ -73,7 +81,14 @@ impl Store {
             lanes: Lanes::of(config.max_connections),
             meters: Arc::default(),
             cache: config.cache.map(Cache::connect).transpose()?.unwrap_or_default(),
+            incarnation,
         })
+    }
+
+    /// A number for the run of PostgreSQL that this process has met last: what was read while it was another one may have
+    /// been undone since, by a restore or by a replica that took over.
+    pub fn database_run(&self) -> u64 {
+        self.incarnation.number()
     }
 
     /// The tenants' cache.
