@@ -70,6 +70,44 @@ pub async fn no_lease_outlives_its_limit(world: Arc<World>) -> anyhow::Result<()
     Ok(())
 }
 
+async fn set_used(world: &World, client: ClientId, used: i64) -> anyhow::Result<()> {
+    sqlx::query("update quota.usage set used = $2 where client_id = $1 and resource = 'leads'")
+        .bind(client.uuid())
+        .bind(used)
+        .execute(&world.behind)
+        .await?;
+    Ok(())
+}
+
+/// A threshold is told when a lease ends after it was passed, so none may live long that could pass it, nor one from before.
+pub async fn a_lease_that_may_hide_a_threshold_is_brief(world: Arc<World>) -> anyhow::Result<()> {
+    let member = world.member("basic").await?;
+    let holder = Holder::new(&world.stack, member.id).await?;
+    let life = async || -> anyhow::Result<i64> {
+        let lease = ask(&holder, 10 * OVERRIDE).await?;
+        Ok(lease.ttl.context("a life")?.seconds)
+    };
+    limit(&world, &member, 10_000, None).await??;
+    // While there is enough, one statement grants what is near; after that, a closer look.
+    for used in [8_000, 9_500] {
+        let lives = life().await?;
+        ensure!(lives == 600, "{lives} s, far from a threshold");
+        set_used(&world, member.id, used).await?;
+        let lives = life().await?;
+        ensure!(lives == 60, "{lives} s, and 80 % may be passed with {used} in use");
+        let longest: f64 = sqlx::query_scalar(
+            "select extract(epoch from max(expires_at) - clock_timestamp())::float8
+            from quota.reservations where client_id = $1",
+        )
+        .bind(member.id.uuid())
+        .fetch_one(&world.behind)
+        .await?;
+        ensure!(longest <= 60.0, "{longest} s are left of a lease from before");
+        set_used(&world, member.id, 0).await?;
+    }
+    Ok(())
+}
+
 pub async fn a_statement_whose_connection_is_lost_is_decided_anew(world: Arc<World>) -> anyhow::Result<()> {
     let member = world.member("enterprise").await?;
     let holder = Holder::new(&world.stack, member.id).await?;

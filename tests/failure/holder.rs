@@ -1,71 +1,11 @@
 //! Acts as LeadService without its gate: what it asks of QuotaService and what it writes are the test's own.
-use std::sync::Arc;
-
 use anyhow::Context;
 use onekeel_api::ClientId;
-use onekeel_api::quota::quota_service_client::QuotaServiceClient;
-use onekeel_api::quota::{Lease, ReleaseReservationRequest, ReserveItem, ReserveRequest, Resource};
+use onekeel_api::quota::{Lease, ReserveItem, ReserveRequest, Resource};
 use onekeel_operator::stack::Stack;
-use onekeel_tenancy::{Signer, Tenant};
-use onekeel_tests::World;
+use onekeel_tests::Voice;
 use sqlx::{Connection, PgConnection};
-use tonic::transport::Channel;
-use tonic::{Request, Status};
 use uuid::Uuid;
-
-/// Calls of QuotaService with LeadService's own token.
-#[derive(Clone)]
-pub struct Voice {
-    quota: QuotaServiceClient<Channel>,
-    signer: Arc<Signer>,
-}
-
-impl Voice {
-    /// Calls the process `replica` of QuotaService.
-    pub fn new(stack: &Stack, replica: usize) -> anyhow::Result<Self> {
-        let key = std::fs::read_to_string(stack.secrets.folder.join("lead.key"))?;
-        Ok(Self {
-            quota: QuotaServiceClient::new(stack.channel("quota", replica)?),
-            signer: Arc::new(Signer::from_pem("lead", &key)?),
-        })
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a service's signer needs a tenant, and no server is asked for one here"
-    )]
-    pub fn request<T>(&self, client: ClientId, message: T) -> anyhow::Result<Request<T>> {
-        let token = self.signer.token_for(&Tenant::for_background(client, "test"))?;
-        let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("authorization", format!("Bearer {token}").parse()?);
-        Ok(request)
-    }
-
-    pub async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Vec<Lease>, Status> {
-        Ok(self.quota.clone().reserve(request).await?.into_inner().leases)
-    }
-
-    /// Ends a lease, whoever uses it; returns how many of its units were charged.
-    pub async fn release(&self, client: ClientId, lease: Uuid) -> anyhow::Result<i64> {
-        let wish = self.request(client, ReleaseReservationRequest { id: lease.to_string() })?;
-        Ok(self.quota.clone().release_reservation(wish).await?.into_inner().charged)
-    }
-}
-
-/// Ends every lease of a tenant that no transaction uses, and does not wait for the time when they end by themselves.
-pub async fn end_leases(world: &World, client: ClientId) -> anyhow::Result<()> {
-    let leases: Vec<Uuid> = sqlx::query_scalar("select id from quota.reservations where client_id = $1")
-        .bind(client.uuid())
-        .fetch_all(&world.behind)
-        .await?;
-    let voice = Voice::new(&world.stack, 0)?;
-    for lease in leases {
-        voice.release(client, lease).await?;
-    }
-    Ok(())
-}
 
 /// Units of a lease as a transaction charges them.
 #[derive(Clone, Copy, Debug)]

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         together::what_a_dropped_wish_was_granted_is_free_at_once;
         ample::whether_far_or_near_nobody_gets_more_than_a_share;
         ample::no_lease_outlives_its_limit;
+        ample::a_lease_that_may_hide_a_threshold_is_brief;
         ample::a_statement_whose_connection_is_lost_is_decided_anew;
         caps::a_plan_lowered_while_a_grant_waits_is_obeyed;
         caps::two_overrides_at_once_leave_the_newest_one;

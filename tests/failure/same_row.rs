@@ -9,8 +9,6 @@ use onekeel_tenancy::Role;
 use onekeel_tests::{Member, World, lead_named};
 use tonic::Status;
 
-use crate::holder::end_leases;
-
 /// Rows, each with a race of its own.
 const RACES: usize = 40;
 /// Calls of one race, in turn at both processes.
@@ -44,7 +42,6 @@ fn winners<T>(answers: Vec<Result<T, Status>>, reasons: &[ErrorReason]) -> anyho
 
 /// Fails unless exactly `rows` leads live, and exactly they and their bytes are used.
 async fn are_accounted_for(world: &World, member: &Member, rows: i64) -> anyhow::Result<()> {
-    end_leases(world, member.id).await?;
     let used = world.settle(member.id).await?;
     let (living, stored, bytes): (i64, i64, i64) = sqlx::query_as(
         "select count(*), coalesce(sum(stored_bytes), 0)::bigint,

@@ -10,6 +10,7 @@ mod dynamic;
 mod metrics;
 mod programs;
 mod run;
+mod voice;
 mod world;
 
 pub use clients::{Member, lead_named};
@@ -20,4 +21,5 @@ pub use dynamic::{Method, contract};
 pub use metrics::{page, scrape, values};
 pub use programs::{Ran, output, program, run};
 pub use run::{Body, Test, run_suite, summarise, tool};
+pub use voice::Voice;
 pub use world::World;

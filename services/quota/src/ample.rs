@@ -1,6 +1,7 @@
 //! Leases far from the limits: every wish of a batch is granted whole, in one statement and one round trip.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use onekeel_api::Fault;
@@ -8,12 +9,13 @@ use onekeel_store::{Once, Store};
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
 
-use crate::grant::{SHARE, Tried, constraint};
+use crate::grant::{BRIEF, SHARE, Tried, constraint};
 use crate::lease::Reservation;
 use crate::wish::Wish;
 
 /// Grants all wishes what they ask for at most, which is what [`grant`](crate::grant::grant) would give them where it is no
 /// more than the usual share of what is left after all of them. Nothing where it may be more: then nobody gets anything.
+/// Leases that cannot hide that a threshold is passed live for as long as was asked for, others for [`BRIEF`] at most.
 ///
 /// # Errors
 /// `ALREADY_EXISTS` when the request id of one of them has living leases; nothing is granted to any of them then. Marked
@@ -62,7 +64,7 @@ impl Columns {
             columns.ids.push(Uuid::now_v7());
             columns.resources.push(name.to_owned());
             columns.amounts.push(item.max);
-            columns.lives.push(micros(wish));
+            columns.lives.push(micros(wish.ttl));
             columns.requests.push(wish.request_id);
         }
         for (name, (total, largest)) in limits {
@@ -77,9 +79,10 @@ impl Columns {
         let (client, name) = (once.client_id(), once.name());
         let granted = sqlx::query!(
             r#"select granted_at as "at!", limits_end as "limits_end!: Vec<Option<DateTime<Utc>>>"
-            from quota.reserve_amply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"#,
+            from quota.reserve_amply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
             client,
             SHARE,
+            micros(BRIEF),
             &self.limits,
             &self.totals,
             &self.largest,
@@ -103,7 +106,7 @@ impl Columns {
         let ends: BTreeMap<&str, _> = limits.map(|(limit, end)| (limit.as_str(), *end)).collect();
         let mut ids = self.ids.iter();
         let leases = wishes.iter().map(|wish| {
-            let ends_at = granted.at + TimeDelta::microseconds(micros(wish));
+            let ends_at = granted.at + TimeDelta::microseconds(micros(wish.ttl));
             let items = wish.items.iter().zip(ids.by_ref());
             let leases = items.map(|(item, id)| Reservation {
                 id: *id,
@@ -118,7 +121,7 @@ impl Columns {
     }
 }
 
-/// How long the wish's leases live: ten minutes at most.
-fn micros(wish: &Wish) -> i64 {
-    i64::try_from(wish.ttl.as_micros()).unwrap_or(i64::MAX)
+/// Of a lease's life: ten minutes at most.
+fn micros(life: Duration) -> i64 {
+    i64::try_from(life.as_micros()).unwrap_or(i64::MAX)
 }

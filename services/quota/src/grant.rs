@@ -1,6 +1,7 @@
 //! Grants leases: one transaction for all wishes of a tenant that wait at this moment, under the lock of its limits.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use onekeel_api::quota::Resource;
@@ -14,6 +15,8 @@ use crate::wish::{Item, Wish};
 
 /// Nobody gets more than this share of what remains, so that leases shrink to single units near the limit.
 pub(crate) const SHARE: i64 = 4;
+/// How long a lease may live where its units may pass a threshold, which is told when a lease ends.
+pub(crate) const BRIEF: Duration = Duration::from_secs(60);
 
 /// What one try came to.
 #[derive(Debug)]
@@ -53,8 +56,9 @@ pub(crate) async fn grant(tx: &mut TenantTx, wishes: &[Arc<Wish>]) -> Result<Vec
         _ => None,
     });
     let granted: Vec<_> = granted.flatten().collect();
-    if !granted.is_empty() {
+    if let (Some(row), false) = (rows.first(), granted.is_empty()) {
         write(tx, &granted).await?;
+        shorten(tx, &resources, row.now + BRIEF).await?;
     }
     Ok(tried)
 }
@@ -70,7 +74,7 @@ fn decide(wish: &Wish, rows: &mut [Locked]) -> Result<Tried, Fault> {
         if room < item.min {
             return Ok(Tried::Short(*item));
         }
-        let ends = row.now + wish.ttl;
+        let ends = row.now + wish.ttl.min(BRIEF);
         leases.push(Reservation {
             id: Uuid::now_v7(),
             resource: item.resource,
@@ -134,6 +138,14 @@ async fn write(tx: &mut TenantTx, leases: &[(&Reservation, Option<Uuid>)]) -> Re
     if written.rows_affected() != leases.len() as u64 {
         return Err(Fault::unavailable("the tenant is not there; try again"));
     }
+    Ok(())
+}
+
+/// Leases that were granted while the limits were far may hide what these would tell.
+async fn shorten(tx: &mut TenantTx, resources: &[String], until: DateTime<Utc>) -> Result<(), Fault> {
+    let client = tx.client_id();
+    let shortened = sqlx::query!("select quota.shorten_leases($1, $2, $3)", client, resources, until);
+    shortened.fetch_one(tx.conn()).await.db()?;
     Ok(())
 }
 

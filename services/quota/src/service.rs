@@ -1,6 +1,6 @@
 //! The table of contents: each method in a few lines.
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onekeel_api::Fault;
 use onekeel_api::LeaseId;
@@ -110,7 +110,10 @@ impl QuotaService for Quota {
         let granted = reserve(&self.batches, &self.rooms, &tenant, wish).await;
         note_reserve(began, granted.as_ref().err());
         let leases = granted?;
-        self.hot.note(&tenant);
+        for lease in &leases {
+            let life = lease.ttl.and_then(|ttl| Duration::try_from(ttl).ok());
+            self.hot.note(&tenant, life.unwrap_or_default());
+        }
         Ok(Response::new(ReserveResponse { leases }))
     }
 

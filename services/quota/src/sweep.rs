@@ -1,7 +1,7 @@
 //! The sweeper: ends leases whose holders did not, and folds what was given back.
 //!
-//! Nothing but tidiness depends on it: a limit that runs short makes its own room. It visits the tenants that reserved
-//! here of late once a minute, and walks through all others a few at a time.
+//! A limit that runs short makes its own room; what depends on it are thresholds that leases of a dead server hide. It visits
+//! the tenants that reserved here when their leases end, and walks through all others a few at a time.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,24 +12,24 @@ use onekeel_tenancy::Tenant;
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
+use crate::grant::BRIEF;
 use crate::settle::{fold, settle};
 
 const ROUND: Duration = Duration::from_secs(1);
 const TENANTS_A_ROUND: i32 = 64;
 const REMEMBERED: usize = 20_000;
-/// As long as a lease of the gate lives, and one visit after that.
-const HOT: Duration = Duration::from_secs(120);
-/// From one visit of such a tenant to the next. Leases end by their holders as a rule, and each visit costs.
-const VISIT: Duration = Duration::from_secs(60);
+/// Of visits to one tenant.
+const PAUSE: Duration = Duration::from_secs(60);
 
-/// Tenants that reserved in this process of late.
+/// Tenants with leases that were granted in this process.
 #[derive(Clone)]
 pub(crate) struct HotTenants(Arc<Cache<ClientId, Hot>>);
 
 #[derive(Clone)]
 struct Hot {
     tenant: Tenant,
-    reserved: Instant,
+    /// When its last leases end, the brief ones and all.
+    ends: [Instant; 2],
     visit: Instant,
 }
 
@@ -38,33 +38,35 @@ impl HotTenants {
         Self(Arc::new(Cache::new(REMEMBERED)))
     }
 
-    pub fn note(&self, tenant: &Tenant) {
+    /// The tenant has another lease that lives for so long.
+    pub fn note(&self, tenant: &Tenant, life: Duration) {
         let now = Instant::now();
+        let end = now + life.max(PAUSE);
+        let known = self.0.get(&tenant.id());
+        let [brief, last] = known.as_ref().map_or([now; 2], |hot| hot.ends);
         let hot = Hot {
             tenant: tenant.clone(),
-            reserved: now,
-            // The first visit comes as long after the first lease, so that visits are spread as tenants came.
-            visit: self.0.get(&tenant.id()).map_or(now + VISIT, |hot| hot.visit),
+            ends: [if life > BRIEF { brief } else { end }, last.max(end)],
+            visit: known.map_or(end, |hot| hot.visit.min(end)),
         };
         self.0.insert(tenant.id(), hot);
     }
 
-    /// Those whose visit is due, and their next one is put off.
-    fn take_due(&self) -> Vec<Tenant> {
-        let now = Instant::now();
-        self.0.retain(|_, hot| hot.reserved.elapsed() < HOT);
-        let due: Vec<Hot> = self
-            .0
-            .iter()
-            .map(|(_, hot)| hot)
-            .filter(|hot| hot.visit <= now)
-            .collect();
+    /// Those whose visit is due; each is put off until more leases have ended, or forgotten when none is left.
+    fn take_due(&self, now: Instant) -> Vec<Tenant> {
+        let due = self.0.iter().map(|(_, hot)| hot).filter(|hot| hot.visit <= now);
+        let due: Vec<Hot> = due.collect();
         for hot in &due {
-            let next = Hot {
-                visit: now + VISIT,
-                ..hot.clone()
-            };
-            self.0.insert(hot.tenant.id(), next);
+            match hot.ends.into_iter().find(|end| *end > now) {
+                Some(end) => self.0.insert(
+                    hot.tenant.id(),
+                    Hot {
+                        visit: end,
+                        ..hot.clone()
+                    },
+                ),
+                None => drop(self.0.remove(&hot.tenant.id())),
+            }
         }
         due.into_iter().map(|hot| hot.tenant).collect()
     }
@@ -96,7 +98,7 @@ impl Sweeper {
             round.tick().await;
             let began = Round::begin("quota.sweep");
             let mut well = true;
-            for tenant in self.hot.take_due() {
+            for tenant in self.hot.take_due(Instant::now()) {
                 well &= self.sweep_or_report(&tenant).await;
             }
             match self
@@ -153,4 +155,25 @@ fn report(fault: &Fault) -> bool {
     metrics::counter!("onekeel_quota_sweep_failures_total").increment(1);
     tracing::warn!(%fault, "a tenant could not be swept");
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_is_visited_when_its_leases_end_and_not_before() {
+        #[expect(clippy::disallowed_methods, reason = "the sweeper works below the verifier")]
+        let tenant = Tenant::for_background(ClientId::new_v7(), "test");
+        let (hot, began) = (HotTenants::new(), Instant::now());
+        let due = |seconds| hot.take_due(began + Duration::from_secs(seconds)).len();
+        let long = 10 * BRIEF;
+        hot.note(&tenant, long);
+        assert_eq!([due(60), due(599)], [0, 0], "a long lease lives");
+        hot.note(&tenant, BRIEF);
+        hot.note(&tenant, Duration::from_secs(1));
+        assert_eq!([due(59), due(61), due(62)], [0, 1, 0], "a brief one has ended, once");
+        assert_eq!([due(599), due(601)], [0, 1], "and the long one");
+        assert_eq!(due(10_000), 0, "none is left");
+    }
 }

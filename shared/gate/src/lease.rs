@@ -14,12 +14,14 @@ use crate::settle::release;
 use crate::units::{ChargeRow, Slot, Wanted};
 use crate::{Gate, Peers};
 
-/// It is spent for half of this time, as what is spent is told to those who watch a limit when the lease ends.
-const LEASE_LIFE_SECONDS: i64 = 60;
-/// How long a lease that nobody uses is kept: long enough that a tenant who writes now and then does not lease anew for each
-/// row. Nobody waits for it: near a limit, QuotaService ends leases itself.
-const IDLE: Duration = Duration::from_secs(15);
-/// The same where less was granted than asked for, and others may want it.
+/// QuotaService grants a minute where the lease could hide that a threshold is passed.
+const LEASE_LIFE_SECONDS: i64 = 600;
+/// Part of a lease's life in which it is spent.
+const SPENT: u32 = 2;
+/// Part of its life for which a lease that nobody uses is kept: long enough that a tenant who writes now and then does not lease
+/// anew for each row. Nobody waits for it: near a limit, QuotaService ends leases itself.
+const IDLE: u32 = 4;
+/// For so long at most where less was granted than asked for, and others may want it.
 const IDLE_NEAR_A_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_RESERVE: Duration = Duration::from_secs(10);
 /// Two limits of as many tenants as are remembered otherwise. Leases beyond are forgotten, and QuotaService's sweeper ends
@@ -171,13 +173,23 @@ fn put(slot: &Slot, lease: &Lease, most: i64, asked: Instant) -> Result<(), Faul
         .unwrap_or_default();
     metrics::counter!("onekeel_quota_leases_total", "resource" => slot.resource.name()).increment(1);
     let id = LeaseId::parse("id", &lease.id).map_err(Fault::internal)?;
-    slot.put(id.uuid(), lease.amount, asked + ttl / 2, idle(lease.amount, most));
+    slot.put(
+        id.uuid(),
+        lease.amount,
+        asked + ttl / SPENT,
+        idle(ttl, lease.amount, most),
+    );
     Ok(())
 }
 
 /// How long a lease of `granted` units is kept idle where `most` were asked for.
-fn idle(granted: i64, most: i64) -> Duration {
-    if granted < most { IDLE_NEAR_A_LIMIT } else { IDLE }
+fn idle(ttl: Duration, granted: i64, most: i64) -> Duration {
+    let idle = ttl / IDLE;
+    if granted < most {
+        idle.min(IDLE_NEAR_A_LIMIT)
+    } else {
+        idle
+    }
 }
 
 async fn ask(peers: &Peers, tenant: &Tenant, wish: ReserveRequest) -> Result<Vec<Lease>, Fault> {
@@ -253,8 +265,9 @@ mod tests {
 
     #[test]
     fn what_others_may_want_goes_back_sooner() {
-        assert_eq!(idle(64, 64), IDLE);
-        assert_eq!(idle(63, 64), IDLE_NEAR_A_LIMIT);
-        assert!(IDLE_NEAR_A_LIMIT < IDLE);
+        let minute = Duration::from_secs(60);
+        assert_eq!(idle(minute, 64, 64), minute / 4);
+        assert_eq!(idle(minute, 63, 64), IDLE_NEAR_A_LIMIT);
+        assert_eq!(idle(minute / 60, 63, 64), minute / 240, "never longer than others");
     }
 }

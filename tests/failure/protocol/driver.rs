@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use onekeel_api::quota::{Lease as Granted, ReserveItem, ReserveRequest, Resource};
 use onekeel_api::{ClientId, ErrorReason, Fault};
-use onekeel_tests::World;
+use onekeel_tests::{Voice, World};
 use sqlx::PgConnection;
 use tonic::Status;
 use uuid::Uuid;
@@ -16,7 +16,6 @@ use super::ledger::{Level, compare, read};
 use super::model::{Lease, Model, Outcome};
 use super::steps::{RESOURCES, Step};
 use super::transactions::Open;
-use crate::holder::Voice;
 
 const CAPS: [i64; 2] = [5, 7];
 /// For a wish that must be decided, and for one that nobody can decide.

@@ -19,11 +19,10 @@ use anyhow::{Context, ensure};
 use onekeel_operator::private::Backing;
 use onekeel_operator::stack::Plan;
 use onekeel_tenancy::Role;
-use onekeel_tests::{Member, World, summarise};
+use onekeel_tests::{Member, Voice, World, summarise};
 use rand::RngExt;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::holder::Voice;
 use killer::Killer;
 use seed::Seed;
 use spender::{Spender, Spent};

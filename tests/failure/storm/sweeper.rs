@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use onekeel_api::ClientId;
+use onekeel_tests::Voice;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use sqlx::PgPool;
 use uuid::Uuid;
-
-use crate::holder::Voice;
 
 const LONGEST_RELEASE: Duration = Duration::from_secs(2);
 
