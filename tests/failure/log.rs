@@ -11,7 +11,7 @@ const SCRIPT: &str = include_str!("../../services/quota/src/allowance.lua");
 const LIMIT: i64 = 1_000;
 const WINDOW: Duration = Duration::from_millis(61_500);
 const FAR: Duration = Duration::from_secs(4);
-const FARTHEST: Duration = Duration::from_secs(29);
+const FARTHEST: Duration = Duration::from_secs(59);
 
 /// A log that nobody else has, and the time by which it goes.
 struct Log {

@@ -20,7 +20,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// the limit left, it lives so much longer, since each question costs, and still longer where a tenant calls now and then.
 const LIFE: Duration = Duration::from_secs(1);
 const FAR_LONGER: Duration = Duration::from_secs(4);
-const FARTHEST_LONGER: Duration = Duration::from_secs(29);
+const FARTHEST_LONGER: Duration = Duration::from_secs(59);
 const MOST_WANTED: i64 = 10_000;
 const MOST_SPENT_ALONE: i64 = 1_000_000_000;
 const LONGEST_COMMAND: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use crate::announce;
 use crate::fallback::{ASK_AGAIN, Fallback};
 
 const LIFE: Duration = Duration::from_secs(1);
-const LONGEST_LIFE: Duration = Duration::from_secs(30);
+const LONGEST_LIFE: Duration = Duration::from_secs(60);
 /// For so long after a change, the authority may still grant by what was before it; such slices live short.
 const UNSETTLED: Duration = Duration::from_secs(2);
 /// A slice is as large as the demand of this time, since what is left of a slice is lost with it; far from the limit of nine

@@ -17,9 +17,9 @@ use crate::key::thumbprint;
 use crate::ring::KEY_ISSUING_SERVICE;
 use crate::{KeyError, Role, Tenant};
 
-const LIFE_SECONDS: u64 = 60;
+const LIFE_SECONDS: u64 = 120;
 /// Less than half of a token's life, so that none is sent that ends on the way.
-const REUSED_FOR: Duration = Duration::from_secs(25);
+const REUSED_FOR: Duration = Duration::from_secs(55);
 const CACHED_TOKENS: usize = 20_000;
 
 /// Signs a service's calls to other services with that service's own Ed25519 key, which may be exchanged at any time.
