@@ -2,8 +2,8 @@ set local role onekeel_owner;
 
 -- Leases far from the limits, as before; but a lease may live long only where it cannot hide that a threshold is passed, which
 -- is told when a lease ends: while all that is in use and reserved stays below the first threshold. Beyond that it lives for
--- `brief` microseconds at most, and those that live longer are shortened to that.
-drop function quota.reserve_amply(uuid, bigint, text[], bigint[], bigint[], uuid[], text[], bigint[], bigint[], uuid[], text);
+-- `brief` microseconds at most, and those that live longer are shortened to that. The function without `brief` stays for servers
+-- of the version before, which run beside this schema during a rollout.
 
 -- Leases of these limits that live longer than until `until` end then. One that is being settled is left to who does that, who
 -- waits for the limit's lock.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 use onekeel_api::quota::FailurePolicy;
 use onekeel_api::{ClientId, Fault};
-use onekeel_gate::{Heard, Moment};
+use onekeel_gate::{Heard, Moment, RENEWED};
 use onekeel_store::{DbResult, Feed, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 
@@ -46,7 +46,7 @@ impl Rates {
     pub fn new(store: Store) -> Self {
         Self {
             store,
-            known: Moment::new(REMEMBERED_TENANTS, &HITS, &MISSES),
+            known: Moment::new(REMEMBERED_TENANTS, RENEWED, &HITS, &MISSES),
         }
     }
 

@@ -15,6 +15,8 @@ use crate::moment::{Heard, Moment};
 
 const LONGEST_CALL: Duration = Duration::from_millis(900);
 const REMEMBERED_TENANTS: usize = 20_000;
+/// Each is asked for again before TenantService's last answer is gone from what it keeps for times in which it is away.
+const RENEWED: Duration = Duration::from_secs(240);
 
 static HITS: LazyLock<Counter> =
     LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "hit"));
@@ -74,7 +76,7 @@ impl Contexts {
         Self {
             peers,
             kept,
-            known: Moment::new(REMEMBERED_TENANTS, &HITS, &MISSES),
+            known: Moment::new(REMEMBERED_TENANTS, RENEWED, &HITS, &MISSES),
             last_asked: Mutex::default(),
         }
     }

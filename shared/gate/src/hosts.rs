@@ -9,7 +9,7 @@ use onekeel_tenancy::Tenant;
 use tokio::sync::Semaphore;
 
 use crate::Peers;
-use crate::moment::Moment;
+use crate::moment::{Moment, RENEWED};
 
 const LONGEST_CALL: Duration = Duration::from_millis(900);
 const REMEMBERED_HOSTS: usize = 5_000;
@@ -29,7 +29,7 @@ impl Hosts {
     pub fn new(peers: Peers) -> Self {
         Self {
             peers,
-            owners: Moment::new(REMEMBERED_HOSTS, &HITS, &MISSES),
+            owners: Moment::new(REMEMBERED_HOSTS, RENEWED, &HITS, &MISSES),
             places: Semaphore::new(MOST_QUESTIONS),
         }
     }

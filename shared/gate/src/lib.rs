@@ -31,7 +31,7 @@ pub use charge::Charge;
 pub use guard::Guarded;
 pub use kept::KeptContexts;
 pub use ledger::{write_charge, write_release};
-pub use moment::{Heard, HeldCounter, Moment};
+pub use moment::{Heard, HeldCounter, Moment, RENEWED};
 pub use peers::{PeerChannel, Peers};
 pub use resize::{Resize, Resized};
 pub use retry::or_first_result;

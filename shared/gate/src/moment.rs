@@ -12,13 +12,12 @@ use crate::news::{Edition, News};
 
 /// A change is effective in every replica within this time and one call; promised are 2 s.
 const FRESH: Duration = Duration::from_secs(1);
-/// What the news cover is asked for again after this time all the same, so that what goes on without the authority is
-/// not old.
-const RENEWED: Duration = Duration::from_secs(120);
 /// After a question in vain, those who wait for its answer do not ask one after the other.
 const PAUSE: Duration = Duration::from_millis(250);
-/// While the authority cannot be asked, what was known within this time goes on.
+/// While the authority cannot be asked, what was known to be true within this time goes on.
 const KNOWN: Duration = Duration::from_secs(300);
+/// What the news cover is asked for again after up to this time all the same, where nobody needs it sooner.
+pub const RENEWED: Duration = Duration::from_secs(3600);
 
 /// A counter that is made when it is first counted with, after the recorder, and held, since every call counts with it.
 pub type HeldCounter = &'static LazyLock<Counter>;
@@ -27,6 +26,7 @@ pub type HeldCounter = &'static LazyLock<Counter>;
 pub struct Moment<K, V> {
     slots: Cache<K, Arc<Slot<V>>>,
     news: News,
+    renewed: Duration,
     hits: HeldCounter,
     misses: HeldCounter,
 }
@@ -73,12 +73,12 @@ impl<V: Clone> Slot<V> {
     }
 
     /// The value, if the news or its age say that it is true.
-    fn believed(&self, news: &News, now: Instant) -> Option<V> {
+    fn believed(&self, news: &News, renewed: Duration, now: Instant) -> Option<V> {
         let state = self.state();
         let known = state.known.as_ref();
         let true_still = |known: &&Known<V>| {
             let age = now.saturating_duration_since(known.asked);
-            age < FRESH || (age < RENEWED && news.covers(known.edition, now))
+            age < FRESH || (age < spread(renewed, news.micros(known.asked)) && news.covers(known.edition, now))
         };
         known.filter(true_still).map(|known| known.value.clone())
     }
@@ -87,10 +87,13 @@ impl<V: Clone> Slot<V> {
         self.state().in_vain.is_some_and(|asked| asked.elapsed() < PAUSE)
     }
 
-    fn known_of_late(&self) -> Option<V> {
+    fn known_of_late(&self, news: &News) -> Option<V> {
         let state = self.state();
-        let known = state.known.as_ref().filter(|known| known.asked.elapsed() < KNOWN);
-        known.map(|known| known.value.clone())
+        let lately = |known: &&Known<V>| {
+            let heard = news.true_at(known.edition).unwrap_or(known.asked);
+            heard.max(known.asked).elapsed() < KNOWN
+        };
+        state.known.as_ref().filter(lately).map(|known| known.value.clone())
     }
 
     /// Keeps an answer, unless its key changed while it was asked for.
@@ -117,12 +120,21 @@ impl<V: Clone> Slot<V> {
     }
 }
 
+/// Three quarters of it up to all of it, so that what was asked for together is not asked for again together.
+fn spread(renewed: Duration, asked: u64) -> Duration {
+    const STEPS: u32 = 1000;
+    let step = u32::try_from(asked % u64::from(STEPS)).unwrap_or_default();
+    renewed / 4 * 3 + renewed / 4 * (STEPS - step) / STEPS
+}
+
 impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
-    /// Remembers `most` answers at most, and counts who found one.
-    pub fn new(most: usize, hits: HeldCounter, misses: HeldCounter) -> Self {
+    /// Remembers `most` answers at most, asks for each again after `renewed` at the latest ([`RENEWED`] where nobody needs it
+    /// sooner), and counts who found one.
+    pub fn new(most: usize, renewed: Duration, hits: HeldCounter, misses: HeldCounter) -> Self {
         Self {
             slots: Cache::new(most),
             news: News::default(),
+            renewed,
             hits,
             misses,
         }
@@ -132,18 +144,18 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
     /// is not found is forgotten.
     pub async fn get(&self, key: &K, ask: impl Future<Output = Result<V, Fault>>) -> Result<V, Fault> {
         let slot = self.slots.get_or_insert_with(key, || Ok::<_, Fault>(Arc::default()))?;
-        if let Some(value) = slot.believed(&self.news, Instant::now()) {
+        if let Some(value) = slot.believed(&self.news, self.renewed, Instant::now()) {
             self.hits.increment(1);
             return Ok(value);
         }
         let _flight = slot.flight.lock().await;
-        if let Some(value) = slot.believed(&self.news, Instant::now()) {
+        if let Some(value) = slot.believed(&self.news, self.renewed, Instant::now()) {
             self.hits.increment(1);
             return Ok(value);
         }
         if slot.asked_in_vain() {
             let away = || Fault::unavailable("it could not be asked a moment ago; try again");
-            return slot.known_of_late().ok_or_else(away);
+            return slot.known_of_late(&self.news).ok_or_else(away);
         }
         self.misses.increment(1);
         // All before the question: whatever is told from here on concerns the answer.
@@ -165,14 +177,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
             Err(fault) => {
                 metrics::counter!("onekeel_tenant_context_failures_total").increment(1);
                 slot.state().in_vain = Some(Instant::now());
-                slot.known_of_late().ok_or(fault)
+                slot.known_of_late(&self.news).ok_or(fault)
             }
         }
     }
 
     /// The answer for `key`, where it is known and true.
     pub fn known(&self, key: &K, now: Instant) -> Option<V> {
-        let known = self.slots.get(key)?.believed(&self.news, now);
+        let known = self.slots.get(key)?.believed(&self.news, self.renewed, now);
         known.inspect(|_| self.hits.increment(1))
     }
 

@@ -4,8 +4,11 @@ use super::*;
 
 static NONE: LazyLock<Counter> = LazyLock::new(Counter::noop);
 
+/// A short one, as a machine may not have been up for as long as the usual one.
+const RENEWED: Duration = Duration::from_secs(40);
+
 fn moment() -> Moment<u8, usize> {
-    Moment::new(10, &NONE, &NONE)
+    Moment::new(10, RENEWED, &NONE, &NONE)
 }
 
 /// What is asked for so is a new number each time.
@@ -76,6 +79,37 @@ async fn what_the_news_cover_is_asked_for_again_in_time() {
     moment.get(&1, counted(&asked)).await.expect("an answer");
     age_by(&moment, RENEWED);
     assert_eq!(moment.get(&1, counted(&asked)).await.expect("asked anew"), 1);
+}
+
+#[test]
+fn what_was_asked_for_together_is_asked_for_again_one_by_one() {
+    let millis = |asked| spread(Duration::from_secs(400), asked).as_millis();
+    assert_eq!(
+        [millis(0), millis(500), millis(999), millis(1000)],
+        [400_000, 350_000, 300_100, 400_000]
+    );
+}
+
+#[tokio::test]
+async fn what_the_news_cover_goes_on_for_as_long_after_them_without_the_authority() {
+    let (mut moment, gone) = (moment(), async || Err(Fault::unavailable("gone")));
+    moment.news = News::default().aged(KNOWN + FRESH);
+    hear(&moment, &[], true).await;
+    moment.get(&1, async { Ok(7) }).await.expect("an answer");
+    age_by(&moment, KNOWN);
+    let heard = |ago| {
+        let at = Instant::now().checked_sub(ago).expect("the machine is up for longer");
+        moment.news.go_on(7, at);
+    };
+    heard(KNOWN / 2);
+    assert_eq!(moment.get(&1, gone()).await.expect("true for so long"), 7);
+    age_by(&moment, PAUSE);
+    heard(KNOWN);
+    moment.get(&1, gone()).await.expect_err("nobody has told for too long");
+    heard(Duration::ZERO);
+    hear(&moment, &[], false).await;
+    age_by(&moment, PAUSE);
+    moment.get(&1, gone()).await.expect_err("not all was told");
 }
 
 #[tokio::test]

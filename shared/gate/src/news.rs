@@ -51,6 +51,13 @@ impl News {
         asked != 0 && edition == self.edition() && self.micros(now) < asked + silence()
     }
 
+    /// Until when a change of what was asked for in this edition would have been told; none where none would.
+    pub fn true_at(&self, edition: Edition) -> Option<Instant> {
+        let asked = self.asked.load(Ordering::SeqCst);
+        let heard = asked != 0 && edition == self.edition();
+        heard.then(|| self.began + Duration::from_micros(asked))
+    }
+
     /// Where to go on; 0 before the first answer.
     pub fn cursor(&self) -> i64 {
         self.cursor.load(Ordering::SeqCst)
@@ -68,7 +75,8 @@ impl News {
         self.go_on(cursor, asked);
     }
 
-    fn micros(&self, at: Instant) -> u64 {
+    /// From when it began to `at`.
+    pub fn micros(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.began);
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
