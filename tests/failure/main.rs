@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         abuse::headers_of_any_content_get_an_answer;
         cached::door::what_is_asked_for_twice_is_kept;
         cached::door::a_slow_reader_never_puts_an_old_value_back;
+        cached::door::what_is_set_again_lives_on;
         cached::door::what_is_invalidated_stays_away;
         cached::door::a_tenant_keeps_no_more_than_its_share;
         cached::door::many_who_ask_at_once_read_once;

@@ -120,11 +120,11 @@ impl<V: Clone> Slot<V> {
     }
 }
 
-/// Three quarters of it up to all of it, so that what was asked for together is not asked for again together.
+/// Half of it up to all of it, so that what was asked for together is not asked for again together.
 fn spread(renewed: Duration, asked: u64) -> Duration {
     const STEPS: u32 = 1000;
     let step = u32::try_from(asked % u64::from(STEPS)).unwrap_or_default();
-    renewed / 4 * 3 + renewed / 4 * (STEPS - step) / STEPS
+    renewed / 2 + renewed / 2 * (STEPS - step) / STEPS
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {

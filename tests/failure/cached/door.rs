@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use fred::prelude::*;
 use onekeel_api::lead::Lead;
 use onekeel_api::{ClientId, Fault};
 use onekeel_operator::private::Backing;
@@ -197,6 +198,30 @@ pub async fn what_is_asked_for_twice_is_kept(world: Arc<World>) -> anyhow::Resul
         Ok(seen[3..] == [two.clone(), two.clone(), two])
     })
     .await
+}
+
+/// What is set again in the same version lives as long as if it were new.
+pub async fn what_is_set_again_lives_on(world: Arc<World>) -> anyhow::Result<()> {
+    const SHORT: Duration = Duration::from_secs(10);
+    let door = door(&world, "*=100x30").await?;
+    let redis = Builder::from_config(Config::from_url(&world.backing.redis_url)?).build()?;
+    redis.init().await?;
+    let tenant = stranger();
+    let entry = format!("onekeel:{{{}}}:test:one", tenant.id());
+    let set = async |number| {
+        door.cache()
+            .set(&tenant, &KIND, "one", &version(number), 2 * SHORT)
+            .await
+    };
+    let lives_short = async || anyhow::Ok(redis.pttl::<u128, _>(&entry).await? <= SHORT.as_millis());
+    at_last("it is not kept", async || Ok(set(2).await)).await?;
+    ensure!(!lives_short().await?, "as long as was asked for");
+    let _shortened: i64 = redis.pexpire(&entry, i64::try_from(SHORT.as_millis())?, None).await?;
+    ensure!(!set(1).await && lives_short().await?, "an older version");
+    at_last("it is not kept again", async || Ok(set(2).await)).await?;
+    ensure!(!lives_short().await?, "it does not live on");
+    redis.quit().await?;
+    Ok(())
 }
 
 pub async fn what_is_invalidated_stays_away(world: Arc<World>) -> anyhow::Result<()> {

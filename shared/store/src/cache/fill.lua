@@ -1,5 +1,6 @@
 -- What a reader found becomes the entry, unless somebody knows better by now.
--- keys: entry, generation, index; arguments: entry, generation that the reader knew, ttl in ms, most entries, name
+-- keys: entry, generation, index; arguments: entry, generation that the reader knew, ttl in ms, most entries, name, whether it
+--   replaces a value of the same version and so lives on (1 or 0)
 -- returns 1 kept, 0 outdated, 2 no room
 local known = redis.call('GET', KEYS[2]) or ''
 if known ~= ARGV[2] then return 0 end
@@ -10,7 +11,8 @@ if #old == 25 then
     -- An entry of another generation says nothing: whoever reads now began after it ended.
     if string.sub(old, 2, 17) == string.sub(ARGV[1], 2, 17) then
         local had, has = struct.unpack('>I8', string.sub(old, 18)), struct.unpack('>I8', string.sub(ARGV[1], 18))
-        if has < had or (has == had and state ~= 'f') then return 0 end
+        local replaces = state == 'f' or (state == 'v' and ARGV[6] == '1')
+        if has < had or (has == had and not replaces) then return 0 end
     end
 end
 local time = redis.call('TIME')

@@ -65,7 +65,8 @@ impl Cache {
         }
     }
 
-    /// Keeps a value that was read just now, for `ttl` at most, unless a newer one is known; says whether it is kept.
+    /// Keeps a value that was read just now, for `ttl` at most from now on, unless a newer one is known; says whether it is
+    /// kept.
     pub async fn set<T: Message + Default>(
         &self,
         tenant: &Tenant,
@@ -85,7 +86,7 @@ impl Cache {
             ttl: ttl.min(share.ttl),
             ..share
         };
-        inner.fill(tenant, &names, known, Some(found), share).await
+        inner.fill(tenant, &names, known, Some(found), share, true).await
     }
 
     /// The value of the entry, or what `load` reads from the database: by one call for all who ask at the same time. An entry
@@ -146,14 +147,14 @@ impl Cache {
         }
         if began.elapsed() < LONGEST_LOAD {
             let share = kind.share(&inner.policy);
-            inner.fill(tenant, &names, known, found, share).await;
+            inner.fill(tenant, &names, known, found, share, false).await;
         }
         Ok(value)
     }
 }
 
 impl Inner {
-    /// Offers what was found.
+    /// Offers what was found. What is known in the same version stays as it is, unless it `lives_on`.
     async fn fill(
         &self,
         tenant: &Tenant,
@@ -161,6 +162,7 @@ impl Inner {
         known: Raw,
         found: Option<(u64, Bytes)>,
         share: Share,
+        lives_on: bool,
     ) -> bool {
         let (state, longest) = match found {
             Some(_) => (State::Value, share.ttl),
@@ -177,10 +179,13 @@ impl Inner {
             tenant: tenant.id().uuid(),
             value,
         };
-        let ttl = jittered(share.ttl.min(longest));
+        let share = Share {
+            ttl: jittered(share.ttl.min(longest)),
+            ..share
+        };
         let filled = self
             .remote
-            .fill(names.all(), entry.encode(), known, ttl, share.entries, names.name())
+            .fill(names.all(), entry.encode(), known, share, names.name(), lives_on)
             .await;
         let outcome = match filled {
             Some(1) => "kept",

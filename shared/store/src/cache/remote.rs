@@ -12,6 +12,7 @@ use onekeel_api::Fault;
 use uuid::Uuid;
 
 use super::near::{Near, Raw, Stamp};
+use super::policy::Share;
 use super::watch;
 
 /// Longest time that a call waits for Redis; PostgreSQL would have answered by then.
@@ -123,16 +124,17 @@ impl Remote {
         keys: [&str; 3],
         entry: Bytes,
         known: Raw,
-        ttl: Duration,
-        most: u32,
+        share: Share,
         name: &str,
+        lives_on: bool,
     ) -> Option<i64> {
         let arguments: Vec<Value> = vec![
             entry.into(),
             known.unwrap_or_default().into(),
-            milliseconds(ttl).into(),
-            i64::from(most).into(),
+            milliseconds(share.ttl).into(),
+            i64::from(share.entries).into(),
             name.into(),
+            i64::from(lives_on).into(),
         ];
         self.run(&self.fill, keys.to_vec(), arguments).await
     }
