@@ -202,8 +202,9 @@ pub async fn what_is_asked_for_twice_is_kept(world: Arc<World>) -> anyhow::Resul
 
 /// What is set again in the same version lives as long as if it were new.
 pub async fn what_is_set_again_lives_on(world: Arc<World>) -> anyhow::Result<()> {
-    const SHORT: Duration = Duration::from_secs(10);
-    let door = door(&world, "*=100x30").await?;
+    // It does not end while it is tried.
+    const SHORT: Duration = Duration::from_secs(60);
+    let door = door(&world, "*=100x300").await?;
     let redis = Builder::from_config(Config::from_url(&world.backing.redis_url)?).build()?;
     redis.init().await?;
     let tenant = stranger();
