@@ -15,6 +15,7 @@ use crate::processor::Watched;
 use crate::progress;
 use crate::report::Report;
 use crate::rows::control;
+use crate::scripts;
 use crate::variant::Variant;
 use crate::world::{DURABLE, Sizes, World};
 
@@ -32,7 +33,9 @@ const STEP: u32 = 10;
 /// What is called. Of any lead, a process remembers nearly all where there are few, and few where there are many.
 const SAME_LEADS: &str = "GetLead of the same leads";
 const ANY_LEAD: &str = "GetLead of any lead";
-const CALLS: [&str; 4] = [SAME_LEADS, ANY_LEAD, "ListLeads", "CreateLead"];
+/// What PostgreSQL needs for them by itself, wherever they come from.
+const STATEMENTS: &str = "pgbench of CreateLead's statements";
+const CALLS: [&str; 5] = [SAME_LEADS, ANY_LEAD, "ListLeads", "CreateLead", STATEMENTS];
 const GOAL: Goal = Goal::AtMost(1.2, 1.05);
 
 /// Measures all parts that are wanted, and tells; returns whether nothing grew by more than its goal.
@@ -108,7 +111,7 @@ async fn grow(
     if let Some(first) = worlds.first_mut() {
         report.add(control(first).await?);
     }
-    let calls = if part == "rows" { &CALLS[..] } else { &CALLS[1..] };
+    let calls = if part == "rows" { &CALLS[..4] } else { &CALLS[1..] };
     for call in calls.iter().copied() {
         let mut first = None;
         for bench in &mut worlds {
@@ -132,7 +135,7 @@ async fn grow(
                 "tenants" => format!("{call}: processor time at {} tenants / at {}", to.tenants, from.tenants),
                 _ => format!("{call}: processor time at {} leads / at {}", to.rows, from.rows),
             };
-            let goal = if part == "rows" && call == ANY_LEAD {
+            let goal = if call == STATEMENTS || (part == "rows" && call == ANY_LEAD) {
                 Goal::None
             } else {
                 GOAL
@@ -157,6 +160,7 @@ async fn first_calls(bench: &mut Bench, call: &str) -> anyhow::Result<Outcome> {
     match call {
         "CreateLead" => bench.touch(Create::uncounted(leads)).await?,
         "ListLeads" => bench.touch(List { leads }).await?,
+        STATEMENTS => {}
         _ => bench.touch(Get::any(leads)).await?,
     }
     let calls = Measured {
@@ -186,6 +190,7 @@ fn variant(bench: &mut Bench, call: &'static str) -> anyhow::Result<Variant> {
             Variant::calls(call, same, callers, &watched)
         }
         ANY_LEAD => Variant::calls(call, Get::any(leads), callers, &watched),
+        STATEMENTS => Variant::pgbench(call, bench.script("create", scripts::CREATE)?),
         "ListLeads" => Variant::calls(call, List { leads }, callers, &watched),
         _ => Variant::calls(call, Create::uncounted(leads), callers, &watched),
     })
