@@ -137,9 +137,10 @@ impl<'a> Driver<'a> {
         let any_short = resources.iter().any(|resource| short(*resource));
         let settled = self.model.outcome(resources, min);
         let known = request.and_then(|request| self.model.known(request, resources));
-        // A wish that is short at first may find its old leases or settle them, as it comes.
+        // A wish that is short at first may find its old leases, or settle them as it comes, or those of one resource only: then it
+        // meets the others, which are not what it asks for.
         let expected: Vec<Outcome> = match known {
-            Some(known) if any_short => vec![known, settled, Outcome::InUse],
+            Some(known) if any_short => vec![known, settled, Outcome::InUse, Outcome::Conflict],
             Some(known) => vec![known],
             None => vec![settled],
         };
