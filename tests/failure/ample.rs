@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use onekeel_api::ClientId;
 use onekeel_api::quota::{Lease, ReserveItem, ReserveRequest, Resource};
-use onekeel_tests::World;
+use onekeel_tests::{World, lead_named};
 use uuid::Uuid;
 
 use crate::caps::{hold, limit, waiting};
@@ -124,4 +124,21 @@ pub async fn a_statement_whose_connection_is_lost_is_decided_anew(world: Arc<Wor
     ensure!(ids(&call.await??).len() == 2, "a lease for each item");
     ensure!(reserved(&world, member.id).await? == (2, 2), "granted once");
     Ok(())
+}
+
+/// Nobody asks for it: where less was granted than a server had asked for, it keeps what it does not use for 5 s.
+pub async fn units_that_a_server_does_not_use_come_back(world: Arc<World>) -> anyhow::Result<()> {
+    const LONGEST: Duration = Duration::from_secs(20);
+    let member = world.member("basic").await?;
+    world.limit(member.id, "leads", 20).await?;
+    member.create(lead_named("ann")).await?;
+    ensure!(world.settled(member.id).await?.1 > 1, "no lease is held");
+    let come_back = async {
+        let mut round = tokio::time::interval(Duration::from_millis(50));
+        while world.settled(member.id).await? != (1, 0) {
+            round.tick().await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(LONGEST, come_back).await.context("it is kept")?
 }

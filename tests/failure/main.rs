@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         ample::whether_far_or_near_nobody_gets_more_than_a_share;
         ample::no_lease_outlives_its_limit;
         ample::a_lease_that_may_hide_a_threshold_is_brief;
+        ample::units_that_a_server_does_not_use_come_back;
         ample::a_statement_whose_connection_is_lost_is_decided_anew;
         caps::a_plan_lowered_while_a_grant_waits_is_obeyed;
         caps::two_overrides_at_once_leave_the_newest_one;
