@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use crate::ample::grant_amply;
-use crate::grant::{Tried, find, grant};
+use crate::grant::{Tried, find, grant, used_before};
 use crate::lease::Reservation;
 use crate::settle::settle;
 use crate::wish::Wish;
@@ -179,7 +179,8 @@ impl Turn {
             Err(fault) if fault.reason() == ErrorReason::AlreadyExists => {
                 let found = async |tx: &mut TenantTx| find(tx, wish).await;
                 let found = self.batches.store.run(&self.tenant, "find_reservation", found).await;
-                found.map(Tried::Granted)
+                // Settled between the two transactions: the wish itself was not granted.
+                found?.map(Tried::Granted).ok_or_else(used_before)
             }
             Err(fault) => Err(fault),
         }

@@ -60,7 +60,16 @@ pub(crate) async fn grant(tx: &mut TenantTx, wishes: &[Arc<Wish>]) -> Result<Vec
         write(tx, &granted).await?;
         shorten(tx, &resources, row.now + BRIEF).await?;
     }
-    Ok(tried)
+    let mut answers = Vec::with_capacity(tried.len());
+    for (tried, wish) in tried.into_iter().zip(wishes) {
+        answers.push(match tried {
+            Ok(Tried::Short(item)) => repeated(tx, wish)
+                .await
+                .map(|known| known.unwrap_or(Tried::Short(item))),
+            tried => tried,
+        });
+    }
+    Ok(answers)
 }
 
 /// The leases of one wish, taken off the room that `rows` have left.
@@ -141,6 +150,14 @@ async fn write(tx: &mut TenantTx, leases: &[(&Reservation, Option<Uuid>)]) -> Re
     Ok(())
 }
 
+/// What a wish without room got the first time: it is its answer still, and nobody shall settle it to make room for itself.
+async fn repeated(tx: &mut TenantTx, wish: &Wish) -> Result<Option<Tried>, Fault> {
+    if wish.request_id.is_none() {
+        return Ok(None);
+    }
+    Ok(find(tx, wish).await?.map(Tried::Granted))
+}
+
 /// Leases that were granted while the limits were far may hide what these would tell.
 async fn shorten(tx: &mut TenantTx, resources: &[String], until: DateTime<Utc>) -> Result<(), Fault> {
     let client = tx.client_id();
@@ -202,11 +219,12 @@ async fn read(tx: &mut TenantTx, resources: &[String]) -> Result<Vec<Locked>, Fa
     rows.fetch_all(tx.conn()).await.db()
 }
 
-/// The leases that the wish got the first time, when the answer was lost on its way.
+/// The leases that the wish got the first time, when the answer was lost on its way; none when none of these resources
+/// has one that lives.
 ///
 /// # Errors
-/// `CONFLICT` when they have ended, or the request id was used for another wish.
-pub(crate) async fn find(tx: &mut TenantTx, wish: &Wish) -> Result<Vec<Reservation>, Fault> {
+/// `CONFLICT` when some of them have ended, or the request id was used for another wish.
+pub(crate) async fn find(tx: &mut TenantTx, wish: &Wish) -> Result<Option<Vec<Reservation>>, Fault> {
     let client = tx.client_id();
     let rows = sqlx::query!(
         r#"select id, resource, amount, expires_at, clock_timestamp() as "now!"
@@ -223,17 +241,24 @@ pub(crate) async fn find(tx: &mut TenantTx, wish: &Wish) -> Result<Vec<Reservati
         now: row.now,
     });
     let leases: Vec<_> = leases.collect();
-    let same = leases
+    let wanted = || wish.items.iter().map(|item| item.resource);
+    if !leases
         .iter()
-        .map(|lease| lease.resource)
-        .eq(wish.items.iter().map(|item| item.resource));
-    // Settled between the two transactions, or used before with other items: the wish itself was not granted.
-    if same {
-        Ok(leases)
-    } else {
-        Err(Fault::new(
-            ErrorReason::Conflict,
-            "this request_id was used for another wish",
-        ))
+        .any(|lease| wanted().any(|resource| resource == lease.resource))
+    {
+        return Ok(None);
     }
+    if leases.iter().map(|lease| lease.resource).eq(wanted()) {
+        Ok(Some(leases))
+    } else {
+        Err(used_before())
+    }
+}
+
+/// The answer to a request id whose leases are not those that are asked for, or not any more.
+pub(crate) fn used_before() -> Fault {
+    Fault::new(
+        ErrorReason::Conflict,
+        "this request_id was used for another wish, or its leases have ended",
+    )
 }
