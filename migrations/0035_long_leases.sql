@@ -2,8 +2,7 @@ set local role onekeel_owner;
 
 -- Leases far from the limits, as before; but a lease may live long only where it cannot hide that a threshold is passed, which
 -- is told when a lease ends: while all that is in use and reserved stays below the first threshold. Beyond that it lives for
--- `brief` microseconds at most, and those that live longer are shortened to that. The function without `brief` stays for servers
--- of the version before, which run beside this schema during a rollout.
+-- `brief` microseconds at most, and those that live longer are shortened to that.
 
 -- Leases of these limits that live longer than until `until` end then. One that is being settled is left to who does that, who
 -- waits for the limit's lock.
@@ -68,6 +67,18 @@ begin
     return next;
 end
 $$;
+
+-- Servers of the version before run beside this schema during a rollout, and ask for a minute.
+create or replace function quota.reserve_amply(
+    tenant uuid, share bigint, limits text[], totals bigint[], largest bigint[],
+    ids uuid[], resources text[], amounts bigint[], lives bigint[], requests uuid[], name text
+) returns table (granted_at timestamptz, limits_end timestamptz[])
+    language sql set search_path = ''
+begin atomic
+    select g.granted_at, g.limits_end from quota.reserve_amply(
+        tenant, share, 60000000::bigint, limits, totals, largest, ids, resources, amounts, lives, requests, name) as g;
+end;
+
 revoke all on function quota.shorten_leases(uuid, text[], timestamptz) from public;
 grant execute on function quota.shorten_leases(uuid, text[], timestamptz) to onekeel_quota;
 revoke all on function quota.reserve_amply(
