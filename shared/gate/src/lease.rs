@@ -16,9 +16,9 @@ use crate::{Gate, Peers};
 
 /// QuotaService grants a minute where the lease could hide that a threshold is passed.
 const LEASE_LIFE_SECONDS: i64 = 600;
-/// Part of a lease's life in which it is spent.
+/// A lease is spent for one such part of its life.
 const SPENT: u32 = 2;
-/// Part of its life for which a lease that nobody uses is kept: long enough that a tenant who writes now and then does not lease
+/// One that nobody uses is kept for one such part of it: long enough that a tenant who writes now and then does not lease
 /// anew for each row. Nobody waits for it: near a limit, QuotaService ends leases itself.
 const IDLE: u32 = 4;
 /// For so long at most where less was granted than asked for, and others may want it.

@@ -49,6 +49,8 @@ struct State<V> {
 struct Known<V> {
     value: V,
     asked: Instant,
+    /// When it is asked for again, whatever the news cover.
+    again: Instant,
     /// That of the news when it was asked.
     edition: Edition,
 }
@@ -73,12 +75,12 @@ impl<V: Clone> Slot<V> {
     }
 
     /// The value, if the news or its age say that it is true.
-    fn believed(&self, news: &News, renewed: Duration, now: Instant) -> Option<V> {
+    fn believed(&self, news: &News, now: Instant) -> Option<V> {
         let state = self.state();
         let known = state.known.as_ref();
         let true_still = |known: &&Known<V>| {
             let age = now.saturating_duration_since(known.asked);
-            age < FRESH || (age < spread(renewed, news.micros(known.asked)) && news.covers(known.edition, now))
+            age < FRESH || (now < known.again && news.covers(known.edition, now))
         };
         known.filter(true_still).map(|known| known.value.clone())
     }
@@ -144,12 +146,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
     /// is not found is forgotten.
     pub async fn get(&self, key: &K, ask: impl Future<Output = Result<V, Fault>>) -> Result<V, Fault> {
         let slot = self.slots.get_or_insert_with(key, || Ok::<_, Fault>(Arc::default()))?;
-        if let Some(value) = slot.believed(&self.news, self.renewed, Instant::now()) {
+        if let Some(value) = slot.believed(&self.news, Instant::now()) {
             self.hits.increment(1);
             return Ok(value);
         }
         let _flight = slot.flight.lock().await;
-        if let Some(value) = slot.believed(&self.news, self.renewed, Instant::now()) {
+        if let Some(value) = slot.believed(&self.news, Instant::now()) {
             self.hits.increment(1);
             return Ok(value);
         }
@@ -165,6 +167,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
                 let known = Known {
                     value: value.clone(),
                     asked,
+                    again: asked + spread(self.renewed, self.news.micros(asked)),
                     edition,
                 };
                 slot.keep(known, forgotten);
@@ -184,7 +187,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
 
     /// The answer for `key`, where it is known and true.
     pub fn known(&self, key: &K, now: Instant) -> Option<V> {
-        let known = self.slots.get(key)?.believed(&self.news, self.renewed, now);
+        let known = self.slots.get(key)?.believed(&self.news, now);
         known.inspect(|_| self.hits.increment(1))
     }
 

@@ -38,6 +38,7 @@ fn age_by(moment: &Moment<u8, usize>, time: Duration) {
     state.in_vain = state.in_vain.map(earlier);
     if let Some(known) = &mut state.known {
         known.asked = earlier(known.asked);
+        known.again = earlier(known.again);
     }
 }
 
