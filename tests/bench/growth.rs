@@ -33,7 +33,7 @@ const STEP: u32 = 10;
 /// What is called. Of any lead, a process remembers nearly all where there are few, and few where there are many.
 const SAME_LEADS: &str = "GetLead of the same leads";
 const ANY_LEAD: &str = "GetLead of any lead";
-/// What PostgreSQL needs for them by itself, wherever they come from.
+/// What PostgreSQL needs for creations, without a server of ours.
 const STATEMENTS: &str = "pgbench of CreateLead's statements";
 const CALLS: [&str; 5] = [SAME_LEADS, ANY_LEAD, "ListLeads", "CreateLead", STATEMENTS];
 const GOAL: Goal = Goal::AtMost(1.2, 1.05);
