@@ -32,25 +32,58 @@ async fn is_refused_soon(member: &Member) -> anyhow::Result<()> {
     }
 }
 
-/// Whether Redis holds the tenant's context: in the state of an entry, this bit tells a value from a bare version.
-async fn is_kept(world: &mut World, member: &Member) -> anyhow::Result<bool> {
+async fn redis(world: &mut World, command: &str) -> anyhow::Result<String> {
     let redis = world.backing.redis().context("a private Redis")?;
-    let asked = format!("GETBIT onekeel:{{{}}}:tenant:context 3", member.id);
-    Ok(redis.tell(&asked).await?.contains('1'))
+    redis.tell(command).await
 }
 
-async fn is_dropped_soon(world: &mut World, member: &Member) -> anyhow::Result<()> {
+/// Asks Redis again and again, until its answer has a 1, or has none.
+async fn until(world: &mut World, command: &str, yes: bool, or_else: &'static str) -> anyhow::Result<()> {
     let (began, mut round) = (Instant::now(), tokio::time::interval(Duration::from_millis(20)));
-    while is_kept(world, member).await? {
-        ensure!(began.elapsed() < LONGEST, "what has changed is kept");
+    while redis(world, command).await?.contains('1') != yes {
+        ensure!(began.elapsed() < LONGEST, "{or_else}");
         round.tick().await;
     }
     Ok(())
 }
 
+/// Somebody says up to where changes are followed; only then is anything kept.
+async fn is_followed_soon(world: &mut World) -> anyhow::Result<()> {
+    until(
+        world,
+        "EXISTS onekeel:tenant:followed",
+        true,
+        "nobody follows the changes",
+    )
+    .await
+}
+
+/// Asks whether the tenant's context is kept: in the state of an entry, this bit tells a value from a bare version.
+fn whether_kept(member: &Member) -> String {
+    format!("GETBIT onekeel:{{{}}}:tenant:kept 3", member.id)
+}
+
+async fn is_kept(world: &mut World, member: &Member) -> anyhow::Result<bool> {
+    Ok(redis(world, &whether_kept(member)).await?.contains('1'))
+}
+
+async fn is_dropped_soon(world: &mut World, member: &Member) -> anyhow::Result<()> {
+    until(world, &whether_kept(member), false, "what has changed is kept").await
+}
+
+async fn start() -> anyhow::Result<World> {
+    let mut world = World::on(Backing::start_private().await?, &Plan::default().with("lead", 2)).await?;
+    is_followed_soon(&mut world).await?;
+    Ok(world)
+}
+
+fn elsewhere(world: &World, member: &Member) -> anyhow::Result<Member> {
+    Member::new(&world.stack, member.id, Role::Admin, 1)
+}
+
 pub async fn a_server_that_never_asked_knows_what_others_were_told(suite: Arc<World>) -> anyhow::Result<()> {
     drop(suite);
-    let mut world = World::on(Backing::start_private().await?, &Plan::default().with("lead", 2)).await?;
+    let mut world = start().await?;
     let (ann, bob) = (world.member("basic").await?, world.member("enterprise").await?);
     let (carl, dora) = (world.member("basic").await?, world.member("basic").await?);
     // Of Carl's tenant no server was told anything.
@@ -65,18 +98,45 @@ pub async fn a_server_that_never_asked_knows_what_others_were_told(suite: Arc<Wo
     is_dropped_soon(&mut world, &dora).await?;
     world.stack.server("tenant", 0)?.process().kill().await?;
 
-    let elsewhere = |member: &Member| Member::new(&world.stack, member.id, Role::Admin, 1);
-    elsewhere(&ann)?.count().await.context("others were told of Ann")?;
-    is(elsewhere(&bob)?.count().await, ErrorReason::TenantSuspended)?;
-    is(elsewhere(&carl)?.count().await, ErrorReason::Unavailable)?;
-    is(elsewhere(&dora)?.count().await, ErrorReason::Unavailable)?;
+    let others = elsewhere(&world, &ann)?;
+    others.count().await.context("others were told of Ann")?;
+    is(elsewhere(&world, &bob)?.count().await, ErrorReason::TenantSuspended)?;
+    is(elsewhere(&world, &carl)?.count().await, ErrorReason::Unavailable)?;
+    is(elsewhere(&world, &dora)?.count().await, ErrorReason::Unavailable)?;
 
-    world
-        .backing
-        .redis()
-        .context("a private Redis")?
-        .tell("FLUSHALL")
-        .await?;
+    redis(&mut world, "FLUSHALL").await?;
     ann.count().await.context("known to the process itself")?;
+    world.stop().await
+}
+
+pub async fn what_nobody_told_is_dropped_by_whoever_follows_next(suite: Arc<World>) -> anyhow::Result<()> {
+    drop(suite);
+    let mut world = start().await?;
+    let (ann, dora) = (world.member("basic").await?, world.member("basic").await?);
+    for member in [&ann, &dora] {
+        member.count().await?;
+    }
+    world.stack.server("tenant", 0)?.process().kill().await?;
+    // As if it had ended between its COMMIT and its word.
+    let suspend = sqlx::query("update tenant.clients set state = 'suspended' where client_id = $1");
+    let suspended = suspend.bind(dora.id.uuid()).execute(&world.behind).await?;
+    ensure!(suspended.rows_affected() == 1, "nobody was suspended");
+    ensure!(is_kept(&mut world, &dora).await?, "somebody told");
+    world.stack.server("tenant", 0)?.kill_and_restart().await?;
+    is_dropped_soon(&mut world, &dora).await?;
+
+    world.stack.server("tenant", 0)?.process().kill().await?;
+    let others = elsewhere(&world, &ann)?;
+    others.count().await.context("nothing of Ann's has changed")?;
+    is(elsewhere(&world, &dora)?.count().await, ErrorReason::Unavailable)?;
+
+    // As if changes had been lost: what is kept may be wrong.
+    redis(&mut world, "DEL onekeel:tenant:followed").await?;
+    is(elsewhere(&world, &ann)?.count().await, ErrorReason::Unavailable)?;
+    world.stack.server("tenant", 0)?.kill_and_restart().await?;
+    is_followed_soon(&mut world).await?;
+    ensure!(is_kept(&mut world, &ann).await?, "it counts no more, but it is there");
+    world.stack.server("tenant", 0)?.process().kill().await?;
+    is(elsewhere(&world, &ann)?.count().await, ErrorReason::Unavailable)?;
     world.stop().await
 }

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         caps::a_downgrade_put_back_over_an_upgrade_restores_nothing_old;
         changes::a_change_that_overlaps_another_is_told_when_it_is_committed;
         kept::a_server_that_never_asked_knows_what_others_were_told;
+        kept::what_nobody_told_is_dropped_by_whoever_follows_next;
         protocol::any_sequence_of_lease_steps_keeps_the_accounts;
         same_row::deletions_and_returns_of_one_lead_count_once;
         same_row::a_lead_that_is_deleted_while_it_returns_is_counted_as_it_ends;

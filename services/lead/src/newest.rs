@@ -58,7 +58,7 @@ impl Marks {
 #[derive(Clone, Copy)]
 pub(crate) struct Reading {
     at: Instant,
-    run: u64,
+    run: i64,
 }
 
 impl Reading {

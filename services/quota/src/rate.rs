@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 use onekeel_api::quota::FailurePolicy;
 use onekeel_api::{ClientId, Fault};
-use onekeel_gate::{Heard, Moment, RENEWED};
+use onekeel_gate::{Moment, RENEWED};
 use onekeel_store::{DbResult, Feed, Store, TenantTx};
 use onekeel_tenancy::Tenant;
 
@@ -73,15 +73,7 @@ impl Rates {
 
     /// Looks once for all tenants what has changed.
     pub async fn hear(&self) -> Result<(), Fault> {
-        let look = async |cursor| {
-            let since = Some(cursor).filter(|cursor| *cursor > 0);
-            let changes = self.store.changes(Feed::Rates, since).await?;
-            Ok(Heard {
-                changes: changes.tenants,
-                next: changes.next,
-                complete: changes.complete,
-            })
-        };
+        let look = async |cursor| Ok(self.store.changes(Feed::Rates, cursor).await?.into());
         self.known.hear(look).await.map(|_changed| ())
     }
 }

@@ -13,11 +13,20 @@ use crate::host::HostRules;
 use crate::tenant::state_of;
 
 /// The context of the tenant as it is; kept for times in which this service cannot be asked.
-pub(crate) async fn read(store: &Store, rules: &HostRules, tenant: &Tenant) -> Result<TenantContext, Fault> {
+pub(crate) async fn read(
+    store: &Store,
+    kept: &KeptContexts,
+    rules: &HostRules,
+    tenant: &Tenant,
+) -> Result<TenantContext, Fault> {
     let find = async |single: &mut Single| find(single, rules).await;
+    // Before the question, so that a change after it is dropped.
+    let edition = kept.edition();
     let row = store.one(tenant, "get_tenant_context", find).await?;
     let context = row.ok_or_else(Fault::not_found)?;
-    KeptContexts::new(store.cache().clone()).keep(tenant, &context).await;
+    if let Some(edition) = edition {
+        kept.keep(tenant, edition, &context).await;
+    }
     Ok(context)
 }
 
@@ -50,16 +59,18 @@ fn ended((id, seconds): (&Uuid, f64)) -> EndedSecret {
 }
 
 /// Whose context has changed since `cursor`.
-pub(crate) async fn changes(store: &Store, cursor: i64) -> Result<ListTenantChangesResponse, Fault> {
+pub(crate) async fn changes(
+    store: &Store,
+    kept: &KeptContexts,
+    cursor: i64,
+) -> Result<ListTenantChangesResponse, Fault> {
     if cursor < 0 {
         return Err(Fault::invalid("cursor", "must be 0, or what the answer before gave"));
     }
-    let changes = store
-        .changes(Feed::Contexts, Some(cursor).filter(|cursor| *cursor > 0))
-        .await?;
-    // Before anybody is told, so that nobody who was finds an older one.
-    let kept = KeptContexts::new(store.cache().clone());
-    kept.outdate(&changes.tenants).await;
+    let changes = store.changes(Feed::Contexts, cursor).await?;
+    // Before anybody is told, so that nobody who was finds an older one. Without Redis nobody finds any, and what is dropped
+    // in vain here is dropped by those who follow the changes.
+    let _dropped = kept.outdate(&changes.tenants).await;
     let told = changes.tenants.iter().map(|(client, change)| TenantChange {
         client_id: client.to_string(),
         change: *change,
@@ -68,5 +79,6 @@ pub(crate) async fn changes(store: &Store, cursor: i64) -> Result<ListTenantChan
         changes: told.collect(),
         cursor: changes.next,
         complete: changes.complete,
+        database_run: changes.run,
     })
 }

@@ -23,6 +23,7 @@ use onekeel_api::tenant::api_key_service_server::ApiKeyServiceServer;
 use onekeel_api::tenant::audit_service_server::AuditServiceServer;
 use onekeel_api::tenant::domain_service_server::DomainServiceServer;
 use onekeel_api::tenant::tenant_service_server::TenantServiceServer;
+use onekeel_gate::KeptContexts;
 use onekeel_server::{Page, Parts, Routed, Services};
 use onekeel_tenancy::Verifier;
 use tonic::codec::CompressionEncoding::Gzip;
@@ -32,7 +33,8 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let plans = plan::Plans::new(parts);
     let rules = host::HostRules::new(parts.base_domain.clone(), parts.service_hosts.clone());
     let rules = Arc::new(rules);
-    let service = service::Tenants::new(parts, plans.clone(), rules.clone());
+    let kept = KeptContexts::new(parts.store.cache().clone());
+    let service = service::Tenants::new(parts, plans.clone(), kept.clone(), rules.clone());
     let tenants = TenantServiceServer::new(service);
     let tenants = tenants.accept_compressed(Gzip).send_compressed(Gzip);
     let trails = AuditServiceServer::new(audit::Trails::new(parts));
@@ -53,10 +55,10 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
         .with(domains)
         .with(keys);
     let (key_set, pruned, store) = (key_set(parts.verifier.clone()), parts.clone(), parts.store.clone());
-    let outdated = parts.store.clone();
+    let followed = (parts.store.clone(), kept.clone());
     let routed = Routed::new(services).with_page(key_set);
     Ok(routed
-        .with_task(kept::TASK, move || kept::outdate(outdated.clone()))
+        .with_task(kept::TASK, move || kept::follow(followed.0.clone(), followed.1.clone()))
         .with_task("tenant.settle_plans", move || plans.clone().finish_interrupted())
         .with_task(api_keys::USES_TASK, move || uses.clone().write_down(store.clone()))
         .with_task(api_keys::PRUNE_TASK, move || api_keys::prune_keys(pruned.clone()))

@@ -10,6 +10,7 @@ use onekeel_api::tenant::{
     UndeleteTenantRequest, UpdateTenantRequest, UpdateTenantSettingsRequest,
 };
 use onekeel_api::{ClientId, Etag, Fault, PageKey, Update, Violations};
+use onekeel_gate::KeptContexts;
 use onekeel_server::Parts;
 use onekeel_store::{Single, Store, TenantTx};
 use onekeel_tenancy::{Caller, Platform, Service, Tenant};
@@ -26,6 +27,7 @@ use crate::{context, host, lifecycle, plan_repo, repo, settings};
 pub(crate) struct Tenants {
     store: Store,
     plans: Plans,
+    kept: KeptContexts,
     page_key: PageKey,
     rules: Arc<HostRules>,
 }
@@ -34,10 +36,11 @@ pub(crate) struct Tenants {
 const PLATFORM: Uuid = Uuid::nil();
 
 impl Tenants {
-    pub fn new(parts: &Parts, plans: Plans, rules: Arc<HostRules>) -> Self {
+    pub fn new(parts: &Parts, plans: Plans, kept: KeptContexts, rules: Arc<HostRules>) -> Self {
         Self {
             store: parts.store.clone(),
             plans,
+            kept,
             page_key: parts.page_key.clone(),
             rules,
         }
@@ -196,7 +199,7 @@ impl TenantService for Tenants {
     ) -> Result<Response<TenantContext>, Status> {
         let service = Service::of(&request)?;
         Ok(Response::new(
-            context::read(&self.store, &self.rules, service.tenant()).await?,
+            context::read(&self.store, &self.kept, &self.rules, service.tenant()).await?,
         ))
     }
 
@@ -206,7 +209,7 @@ impl TenantService for Tenants {
     ) -> Result<Response<ListTenantChangesResponse>, Status> {
         Service::of(&request)?;
         let cursor = request.get_ref().cursor;
-        Ok(Response::new(context::changes(&self.store, cursor).await?))
+        Ok(Response::new(context::changes(&self.store, &self.kept, cursor).await?))
     }
 
     async fn check_host(&self, request: Request<CheckHostRequest>) -> Result<Response<CheckHostResponse>, Status> {

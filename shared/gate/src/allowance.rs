@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::Peers;
-use crate::authority::Authority;
+use crate::authority::{Authority, MOST_TOGETHER};
 use crate::detached::detached;
 use crate::slice::Slice;
 
@@ -18,7 +18,11 @@ const REMEMBERED_TENANTS: usize = 20_000;
 pub(crate) struct Allowances {
     authority: Authority,
     slots: Cache<ClientId, Arc<Slot>>,
+    /// Tenants that call and whose slices end soon; each of those that are remembered once at most.
+    ending: Mutex<Vec<Ending>>,
 }
+
+type Ending = (Tenant, Arc<Slot>);
 
 #[derive(Default)]
 struct Slot {
@@ -38,6 +42,7 @@ impl Allowances {
         Self {
             authority: Authority::new(peers),
             slots: Cache::new(REMEMBERED_TENANTS),
+            ending: Mutex::default(),
         }
     }
 
@@ -49,12 +54,8 @@ impl Allowances {
             .slots
             .get_or_insert_with(&tenant.id(), || Ok::<_, Fault>(Arc::default()));
         let slot = made?;
-        {
-            let (mut slice, now) = (slot.slice(), Instant::now());
-            if slice.spend(cost, now) {
-                note(&mut slice, None, now);
-                return Ok(());
-            }
+        if self.spend_of(&slot, tenant, cost, Instant::now()) {
+            return Ok(());
         }
         let flight = slot.flight.clone().lock_owned().await;
         let refilled = refill(self.authority.clone(), slot.clone(), flight, tenant.clone(), cost);
@@ -66,15 +67,49 @@ impl Allowances {
 
     /// Spends `cost` if the tenant's slice has as much.
     pub fn spend_at_once(&self, tenant: &Tenant, cost: i64, now: Instant) -> bool {
-        let Some(slot) = self.slots.get(&tenant.id()) else {
-            return false;
-        };
+        let slot = self.slots.get(&tenant.id());
+        slot.is_some_and(|slot| self.spend_of(&slot, tenant, cost, now))
+    }
+
+    fn spend_of(&self, slot: &Arc<Slot>, tenant: &Tenant, cost: i64, now: Instant) -> bool {
         let mut slice = slot.slice();
         let spent = slice.spend(cost, now);
         if spent {
             note(&mut slice, None, now);
+            if slice.ends_soon(now) {
+                self.ending().push((tenant.clone(), slot.clone()));
+            }
         }
         spent
+    }
+
+    fn ending(&self) -> MutexGuard<'_, Vec<Ending>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for all slices that end soon together, so that their tenants' next calls find new ones. Call it some times a second:
+    /// a slice that ends before it was asked for again is asked for by a call, which waits.
+    ///
+    /// # Errors
+    /// When QuotaService cannot be asked; what is left of the slices is spent then.
+    pub async fn renew(&self) -> Result<(), Fault> {
+        let ending = std::mem::take(&mut *self.ending());
+        for some in ending.chunks(MOST_TOGETHER) {
+            let wish = |slot: &Slot| AcquireAllowanceRequest {
+                want: slot.slice().next_want(1),
+                least: 1,
+                spent_alone: 0,
+            };
+            let wishes: Vec<_> = some.iter().map(|(tenant, slot)| (tenant, wish(slot))).collect();
+            let asked = Instant::now();
+            let answers = self.authority.ask_for_all(&wishes).await?;
+            for ((_, slot), answer) in some.iter().zip(answers) {
+                if let Some(answer) = answer {
+                    slot.slice().renew(&answer, asked)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The limits of these tenants, or of all, may have changed: their slices are not spent any more.

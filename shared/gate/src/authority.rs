@@ -16,7 +16,7 @@ use crate::Peers;
 const LONGEST_CALL: Duration = Duration::from_millis(900);
 /// Of wishes in a call, and of calls at once. What comes meanwhile waits for the next: the more there is to ask, the more
 /// goes into one call.
-const MOST_TOGETHER: usize = 64;
+pub(crate) const MOST_TOGETHER: usize = 64;
 const MOST_CALLS: usize = 2;
 
 /// Clones are the same way.
@@ -76,6 +76,16 @@ impl Authority {
         answer
     }
 
+    /// Asks for all of these tenants, [`MOST_TOGETHER`] at most, in one call. The answers come in their order; there is none for
+    /// a tenant that has to ask alone.
+    pub async fn ask_for_all(
+        &self,
+        wishes: &[(&Tenant, AcquireAllowanceRequest)],
+    ) -> Result<Vec<Option<AcquireAllowanceResponse>>, Fault> {
+        let grants = self.0.call(wishes).await?;
+        Ok(grants.into_iter().map(|grant| grant.allowance).collect())
+    }
+
     async fn ask_alone(
         &self,
         tenant: &Tenant,
@@ -127,20 +137,20 @@ impl Inner {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn call(&self, wishes: &[Wish]) -> Result<Vec<AllowanceGrant>, Fault> {
-        let first = wishes
+    async fn call(&self, wishes: &[(&Tenant, AcquireAllowanceRequest)]) -> Result<Vec<AllowanceGrant>, Fault> {
+        let (first, _) = wishes
             .first()
             .ok_or_else(|| Fault::internal("nobody wishes anything"))?;
-        let wishes = wishes.iter().map(|wish| {
+        let wishes = wishes.iter().map(|(tenant, request)| {
             Ok(AllowanceWish {
-                token: self.peers.token_for(&wish.tenant)?.to_string(),
-                request: Some(wish.request),
+                token: self.peers.token_for(tenant)?.to_string(),
+                request: Some(*request),
             })
         });
         let message = AcquireAllowancesRequest {
             wishes: wishes.collect::<Result<_, Fault>>()?,
         };
-        let request = self.peers.request(&first.tenant, message, LONGEST_CALL)?;
+        let request = self.peers.request(first, message, LONGEST_CALL)?;
         match self.peers.quota().acquire_allowances(request).await {
             Ok(answer) => Ok(answer.into_inner().grants),
             // A QuotaService of an earlier version: everybody asks alone.
@@ -182,7 +192,8 @@ impl Drop for Running {
 
 async fn call_again(mut running: Running) {
     while let Some(wishes) = running.next() {
-        let answer = running.inner.call(&wishes).await;
+        let asked: Vec<_> = wishes.iter().map(|wish| (&wish.tenant, wish.request)).collect();
+        let answer = running.inner.call(&asked).await;
         for (place, wish) in wishes.into_iter().enumerate() {
             let allowance = match &answer {
                 Ok(grants) => Ok(grants.get(place).and_then(|grant| grant.allowance)),

@@ -16,7 +16,7 @@ use crate::moment::{Heard, Moment};
 const LONGEST_CALL: Duration = Duration::from_millis(900);
 const REMEMBERED_TENANTS: usize = 20_000;
 /// Each is asked for again before TenantService's last answer is gone from what it keeps for times in which it is away.
-const RENEWED: Duration = Duration::from_secs(240);
+const RENEWED: Duration = Duration::from_secs(1800);
 
 static HITS: LazyLock<Counter> =
     LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "hit"));
@@ -130,6 +130,7 @@ impl Contexts {
                 changes: changes.collect::<Result<_, Fault>>()?,
                 next: answer.cursor,
                 complete: answer.complete,
+                run: answer.database_run,
             })
         };
         self.known.hear(ask).await

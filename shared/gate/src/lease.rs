@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::charge::Charge;
 use crate::detached::detached;
+use crate::due::Due;
 use crate::settle::release;
 use crate::units::{ChargeRow, Slot, Wanted};
 use crate::{Gate, Peers};
@@ -33,6 +34,8 @@ const MOST_FENCES: u32 = 8;
 pub(crate) struct Leases {
     pub(crate) peers: Peers,
     pub(crate) slots: Cache<(ClientId, Resource), Arc<Slot>>,
+    /// Those whose leases may have to go back.
+    pub(crate) due: Arc<Due>,
 }
 
 impl Leases {
@@ -40,6 +43,7 @@ impl Leases {
         Self {
             peers,
             slots: Cache::new(REMEMBERED_LEASES),
+            due: Arc::default(),
         }
     }
 
@@ -76,10 +80,15 @@ impl Leases {
         }
         open.retain(|take| take.charge.is_none());
         let short: Vec<_> = open.iter().map(|take| (take.slot.clone(), take.wanted)).collect();
-        let peers = self.peers.clone();
+        let (peers, due) = (self.peers.clone(), self.due.clone());
         let renewed = async move {
             let _flights = flights;
-            renew(&peers, &short).await?;
+            let renewed = renew(&peers, &short).await;
+            // Also where that failed: a lease that was replaced waits for its last calls.
+            for (slot, _) in &short {
+                due.watch(slot);
+            }
+            renewed?;
             // Still alone: nobody else takes the units that this call waited for. Dropped here, they are given up.
             let late = || Fault::unavailable("the quota lease came too late; try again");
             let charges = short.iter().map(|(slot, wanted)| slot.charge(*wanted).ok_or_else(late));

@@ -9,6 +9,7 @@ mod authority;
 mod charge;
 mod context;
 mod detached;
+mod due;
 mod ended;
 mod fallback;
 mod guard;
@@ -29,7 +30,7 @@ mod units;
 pub use admission::{Admission, AdmissionLayer};
 pub use charge::Charge;
 pub use guard::Guarded;
-pub use kept::KeptContexts;
+pub use kept::{Edition, KeptContexts};
 pub use ledger::{write_charge, write_release};
 pub use moment::{Heard, HeldCounter, Moment, RENEWED};
 pub use peers::{PeerChannel, Peers};
@@ -76,5 +77,14 @@ impl Gate {
         let changed = self.contexts.hear().await?;
         self.allowances.end_slices(changed.as_deref());
         Ok(())
+    }
+
+    /// Asks QuotaService once for all slices of request allowances that end soon. Call it some times a second for as long as
+    /// the server runs: where it is not called, or fails, one call in a minute waits for its tenant's next slice.
+    ///
+    /// # Errors
+    /// When QuotaService cannot be asked.
+    pub async fn renew_slices(&self) -> Result<(), Fault> {
+        self.allowances.renew().await
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::Counter;
-use onekeel_api::{ErrorReason, Fault};
+use onekeel_api::{ClientId, ErrorReason, Fault};
+use onekeel_store::Changes;
 use quick_cache::sync::Cache;
 
 use crate::news::{Edition, News};
@@ -40,8 +41,8 @@ struct State<V> {
     known: Option<Known<V>>,
     /// How often it was forgotten.
     forgotten: u64,
-    /// The last change that was told.
-    change: i64,
+    /// The last change that was told, and in which edition of the news: in another one, it may be another change.
+    change: Option<(Edition, i64)>,
     /// When the authority did not answer.
     in_vain: Option<Instant>,
 }
@@ -61,7 +62,7 @@ impl<V> Default for Slot<V> {
             state: Mutex::new(State {
                 known: None,
                 forgotten: 0,
-                change: 0,
+                change: None,
                 in_vain: None,
             }),
             flight: tokio::sync::Mutex::default(),
@@ -113,12 +114,13 @@ impl<V: Clone> Slot<V> {
     }
 
     /// It has changed; a change that was told before changes nothing. Returns whether it was not.
-    fn hear(&self, change: i64) -> bool {
-        let before = std::mem::replace(&mut self.state().change, change);
-        if change != before {
+    fn hear(&self, edition: Edition, change: i64) -> bool {
+        let told = Some((edition, change));
+        let before = std::mem::replace(&mut self.state().change, told);
+        if told != before {
             self.forget();
         }
-        change != before
+        told != before
     }
 }
 
@@ -207,13 +209,13 @@ impl<K: Hash + Eq + Clone, V: Clone> Moment<K, V> {
     pub async fn hear(&self, ask: impl AsyncFnOnce(i64) -> Result<Heard<K>, Fault>) -> Result<Option<Vec<K>>, Fault> {
         let (cursor, asked) = (self.news.cursor(), Instant::now());
         let heard = ask(cursor).await?;
-        if cursor == 0 || !heard.complete {
+        if cursor == 0 || !heard.complete || heard.run != self.news.run() {
             // What was asked for before this answer is covered by none.
-            self.news.begin(heard.next, asked);
+            self.news.begin(heard.run, heard.next, asked);
             return Ok(None);
         }
-        let mut changed = heard.changes;
-        changed.retain(|(key, change)| self.slots.get(key).is_none_or(|slot| slot.hear(*change)));
+        let (mut changed, edition) = (heard.changes, self.news.edition());
+        changed.retain(|(key, change)| self.slots.get(key).is_none_or(|slot| slot.hear(edition, *change)));
         self.news.go_on(heard.next, asked);
         Ok(Some(changed.into_iter().map(|(key, _)| key).collect()))
     }
@@ -227,6 +229,19 @@ pub struct Heard<K> {
     pub next: i64,
     /// Whether nothing is left out.
     pub complete: bool,
+    /// The run of the database that told it: one that was put back may lack what was told before.
+    pub run: i64,
+}
+
+impl From<Changes> for Heard<ClientId> {
+    fn from(changes: Changes) -> Self {
+        Self {
+            changes: changes.tenants,
+            next: changes.next,
+            complete: changes.complete,
+            run: changes.run,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,10 +18,15 @@ async fn counted(asked: &AtomicUsize) -> Result<usize, Fault> {
 }
 
 async fn hear(moment: &Moment<u8, usize>, changes: &[(u8, i64)], complete: bool) -> Option<Vec<u8>> {
+    hear_of(1, moment, changes, complete).await
+}
+
+async fn hear_of(run: i64, moment: &Moment<u8, usize>, changes: &[(u8, i64)], complete: bool) -> Option<Vec<u8>> {
     let heard = Heard {
         changes: changes.to_vec(),
         next: 7,
         complete,
+        run,
     };
     moment.hear(async |_cursor| Ok(heard)).await.expect("heard")
 }
@@ -138,6 +143,21 @@ async fn what_the_news_cover_is_true_until_they_tell_a_change_of_it() {
     assert_eq!(moment.get(&1, counted(&asked)).await.expect("told before"), 1);
     hear(&moment, &[], false).await;
     assert_eq!(moment.get(&1, counted(&asked)).await.expect("not all was told"), 2);
+}
+
+#[tokio::test]
+async fn another_run_of_the_database_tells_all_anew() {
+    let (moment, asked) = (moment(), AtomicUsize::new(0));
+    hear_of(1, &moment, &[], true).await;
+    assert_eq!(hear_of(1, &moment, &[(1, 5)], true).await, Some(vec![1]));
+    moment.get(&1, counted(&asked)).await.expect("an answer");
+    age(&moment);
+    assert_eq!(hear_of(2, &moment, &[], true).await, None, "all may have changed");
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("of the run before"), 1);
+    age(&moment);
+    // The change of this number was undone; this is another one.
+    assert_eq!(hear_of(2, &moment, &[(1, 5)], true).await, Some(vec![1]));
+    assert_eq!(moment.get(&1, counted(&asked)).await.expect("asked anew"), 2);
 }
 
 #[tokio::test]

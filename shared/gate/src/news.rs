@@ -16,6 +16,7 @@ pub(crate) struct News {
     asked: AtomicU64,
     edition: AtomicU64,
     cursor: AtomicI64,
+    run: AtomicI64,
 }
 
 impl Default for News {
@@ -25,6 +26,7 @@ impl Default for News {
             asked: AtomicU64::new(0),
             edition: AtomicU64::new(0),
             cursor: AtomicI64::new(0),
+            run: AtomicI64::new(0),
         }
     }
 }
@@ -63,15 +65,21 @@ impl News {
         self.cursor.load(Ordering::SeqCst)
     }
 
+    /// The run of the database that told it.
+    pub fn run(&self) -> i64 {
+        self.run.load(Ordering::SeqCst)
+    }
+
     /// An answer that tells all since the one before; call it when what it told is forgotten.
     pub fn go_on(&self, cursor: i64, asked: Instant) {
         self.cursor.store(cursor, Ordering::SeqCst);
         self.asked.store(self.micros(asked).max(1), Ordering::SeqCst);
     }
 
-    /// An answer before which nothing was told, or not all.
-    pub fn begin(&self, cursor: i64, asked: Instant) {
+    /// An answer before which nothing was told, or not all, or by another run of the database.
+    pub fn begin(&self, run: i64, cursor: i64, asked: Instant) {
         self.edition.fetch_add(1, Ordering::SeqCst);
+        self.run.store(run, Ordering::SeqCst);
         self.go_on(cursor, asked);
     }
 

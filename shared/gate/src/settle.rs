@@ -1,4 +1,5 @@
 //! Gives leases back that nobody uses, so that QuotaService counts them again.
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -6,11 +7,14 @@ use onekeel_api::quota::ReleaseReservationRequest;
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
 
+use crate::units::Slot;
 use crate::{Gate, Peers};
 
 /// Name of the work below in metrics.
 const TASK: &str = "gate.settle_idle";
 const ROUND: Duration = Duration::from_millis(250);
+/// Open leases are counted once in so many rounds, since that looks at all of them.
+const COUNTED: u64 = 20;
 const RELEASES_AT_ONCE: usize = 16;
 const LONGEST_RELEASE: Duration = Duration::from_secs(2);
 
@@ -31,12 +35,18 @@ impl Gate {
     pub async fn settle_idle(self) {
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        for number in 0_u64.. {
             round.tick().await;
             let began = Instant::now();
-            self.give_back(Duration::MAX).await;
-            let open = self.leases.slots.iter().filter(|(_, slot)| slot.is_open()).count();
-            metrics::gauge!("onekeel_quota_open_leases").set(open as f64);
+            let due = self.leases.due.take(began);
+            self.give_back(&due, Duration::MAX).await;
+            for slot in &due {
+                self.leases.due.watch(slot);
+            }
+            if number.is_multiple_of(COUNTED) {
+                let open = self.leases.slots.iter().filter(|(_, slot)| slot.is_open()).count();
+                metrics::gauge!("onekeel_quota_open_leases").set(open as f64);
+            }
             metrics::counter!("onekeel_background_rounds_total", "task" => TASK, "outcome" => "done").increment(1);
             metrics::histogram!("onekeel_background_round_seconds", "task" => TASK).record(began.elapsed());
         }
@@ -44,12 +54,13 @@ impl Gate {
 
     /// Gives every lease back that no call is using; part of a server's shutdown.
     pub async fn close(&self) {
-        self.give_back(Duration::ZERO).await;
+        let all: Vec<_> = self.leases.slots.iter().map(|(_, slot)| slot).collect();
+        self.give_back(&all, Duration::ZERO).await;
     }
 
-    /// Leases that nobody has used for as long as they are kept idle, or for `most`.
-    async fn give_back(&self, most: Duration) {
-        let idle = self.leases.slots.iter().flat_map(|(_, slot)| {
+    /// The leases of these slots that nobody has used for as long as they are kept idle, or for `most`.
+    async fn give_back(&self, slots: &[Arc<Slot>], most: Duration) {
+        let idle = slots.iter().flat_map(|slot| {
             let leases = slot.take_replaced().into_iter().chain(slot.take_idle(most));
             leases.map(|lease| (slot.tenant.clone(), lease)).collect::<Vec<_>>()
         });

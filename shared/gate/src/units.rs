@@ -104,6 +104,8 @@ struct State {
     replaced: Vec<Lease>,
     /// Size of the next lease in grains, none before the first; doubles while leases are used up within their life.
     size: Option<i64>,
+    /// When somebody will look whether a lease has to go back.
+    look: Option<Instant>,
 }
 
 struct Lease {
@@ -195,6 +197,22 @@ impl Slot {
         }
     }
 
+    /// When one of its leases may have to go back, if somebody has to be told that: nobody looks by then.
+    pub fn schedule(&self) -> Option<Instant> {
+        let mut state = self.state();
+        let due = state.due()?;
+        if state.look.is_some_and(|look| look <= due) {
+            return None;
+        }
+        state.look = Some(due);
+        Some(due)
+    }
+
+    /// Whether that was the time to look at it; from here on nobody will, until it is scheduled again.
+    pub fn is_due(&self, at: Instant) -> bool {
+        self.state().look.take_if(|look| *look == at).is_some()
+    }
+
     /// Whether a lease is open, in use or not.
     pub fn is_open(&self) -> bool {
         self.state().open.is_some()
@@ -224,6 +242,17 @@ impl Slot {
 }
 
 impl State {
+    /// When a lease may have to go back: one that was replaced as soon as its last call has ended, an open one when nobody has
+    /// used it for long enough.
+    fn due(&self) -> Option<Instant> {
+        let idle = self.open.as_ref().map(|open| open.last_taken + open.idle);
+        if self.replaced.is_empty() {
+            idle
+        } else {
+            Some(Instant::now())
+        }
+    }
+
     fn take(&mut self, resource: Resource, wanted: Wanted) -> Option<ChargeRow> {
         let lease = self.open.as_mut().filter(|lease| Instant::now() < lease.spend_until)?;
         let (first_unit, units) = lease.take_range(wanted)?;

@@ -29,6 +29,9 @@ const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// A tenant's change counts in every replica within this time, and that of two calls.
 const CHANGES_TASK: &str = "gate.changes";
 const CHANGES_ROUND: Duration = Duration::from_millis(500);
+/// Long enough that many tenants' slices are asked for in one call, and short beside the time that slices last.
+const SLICES_TASK: &str = "gate.slices";
+const SLICES_ROUND: Duration = Duration::from_millis(200);
 
 /// Runs the server `name` until SIGTERM or SIGINT. `routes` makes its services from the parts.
 /// Exit codes: 0 ended in order, 1 could not start or was cut off, 2 wrong usage.
@@ -54,8 +57,10 @@ async fn run(name: &'static str, config: Config, routes: fn(&Parts) -> anyhow::R
     let identity = config.transport.identity().await?;
     let (takes_calls, draining) = Draining::new();
     let parts = prepare(name, &config, (keys.signer.clone(), keys.verifier.clone()), draining).await?;
-    let gate = parts.gate.clone();
-    let mut routed = routes(&parts)?.with_task(CHANGES_TASK, move || hear_of_changes(gate.clone()));
+    let (changes, slices) = (parts.gate.clone(), parts.gate.clone());
+    let mut routed = routes(&parts)?
+        .with_task(CHANGES_TASK, move || hear_of_changes(changes.clone()))
+        .with_task(SLICES_TASK, move || renew_slices(slices.clone()));
     routed.tasks.extend(keys.tasks());
     let names = routed.services.names();
     let policies = load_policies(&names)?;
@@ -232,6 +237,11 @@ async fn serve(
 /// Keeps what the gate remembers of tenants true.
 async fn hear_of_changes(gate: Gate) {
     every(CHANGES_ROUND, CHANGES_TASK, || gate.hear_of_changes()).await;
+}
+
+/// Keeps calls from waiting for their tenants' slices.
+async fn renew_slices(gate: Gate) {
+    every(SLICES_ROUND, SLICES_TASK, || gate.renew_slices()).await;
 }
 
 /// Starts background work again when it ends or panics, and says so.

@@ -25,6 +25,8 @@ pub struct Changes {
     pub next: i64,
     /// Whether nothing is left out; otherwise whatever is remembered may be wrong.
     pub complete: bool,
+    /// Which run of the database told it, as [`Store::database_run`] says; whatever is remembered of another may be wrong.
+    pub run: i64,
 }
 
 struct Row {
@@ -34,20 +36,22 @@ struct Row {
     ahead: bool,
 }
 
-impl From<Row> for Changes {
-    fn from(row: Row) -> Self {
-        Self {
-            complete: !row.ahead && row.ids.len() < MOST_CHANGES,
-            tenants: row.ids.into_iter().map(ClientId::from).zip(row.revisions).collect(),
-            next: row.next,
+impl Row {
+    fn told_in(self, run: i64) -> Changes {
+        Changes {
+            complete: !self.ahead && self.ids.len() < MOST_CHANGES,
+            tenants: self.ids.into_iter().map(ClientId::from).zip(self.revisions).collect(),
+            next: self.next,
+            run,
         }
     }
 }
 
 impl Store {
-    /// What has changed since the cursor of an earlier answer; without one, only where to begin. The cursor is a
-    /// transaction's number, and stays true in every replica and through every failover of the database.
-    pub async fn changes(&self, feed: Feed, since: Option<i64>) -> Result<Changes, Fault> {
+    /// What has changed since the cursor of an earlier answer; with 0, only where to begin. The cursor is a transaction's
+    /// number, and the same in every replica.
+    pub async fn changes(&self, feed: Feed, cursor: i64) -> Result<Changes, Fault> {
+        let since = Some(cursor).filter(|cursor| *cursor > 0);
         let most = i32::try_from(MOST_CHANGES).unwrap_or(i32::MAX);
         let read = async |single: &mut Single| match feed {
             Feed::Contexts => {
@@ -73,6 +77,8 @@ impl Store {
                 .await
             }
         };
-        Ok(self.catalogue("read_changes", read).await?.into())
+        // Before the question: where another run answers it, the next answer is of another one as well.
+        let run = self.database_run();
+        Ok(self.catalogue("read_changes", read).await?.told_in(run))
     }
 }

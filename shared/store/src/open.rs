@@ -85,10 +85,10 @@ impl Store {
         })
     }
 
-    /// A number for the run of PostgreSQL that this process has met last: what was read while it was another one may have
-    /// been undone since, by a restore or by a replica that took over.
-    pub fn database_run(&self) -> u64 {
-        self.incarnation.number()
+    /// The run of PostgreSQL that this process has met last, by when it began: microseconds since 1970. What was read while it
+    /// was another one may have been undone since, by a restore or by a replica that took over.
+    pub fn database_run(&self) -> i64 {
+        self.incarnation.began()
     }
 
     /// The tenants' cache.

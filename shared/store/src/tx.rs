@@ -138,7 +138,7 @@ impl TenantTx {
         match committed.inspect_err(|error| mark(&span, error)) {
             Ok(_) => {
                 self.hand_on();
-                self.cache.tell(std::mem::take(&mut self.changes)).await;
+                let _told = self.cache.tell(std::mem::take(&mut self.changes)).await;
                 Ok(())
             }
             Err(error) if is_connection_lost(&error) => {

@@ -18,8 +18,8 @@ use crate::ring::KEY_ISSUING_SERVICE;
 use crate::{KeyError, Role, Tenant};
 
 const LIFE_SECONDS: u64 = 120;
-/// Less than half of a token's life, so that none is sent that ends on the way.
-const REUSED_FOR: Duration = Duration::from_secs(55);
+/// So that none is sent that ends on the way, which takes ten seconds at most.
+const REUSED_FOR: Duration = Duration::from_secs(100);
 const CACHED_TOKENS: usize = 20_000;
 
 /// Signs a service's calls to other services with that service's own Ed25519 key, which may be exchanged at any time.

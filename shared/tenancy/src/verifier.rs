@@ -20,7 +20,8 @@ use crate::{Caller, KeyError, TokenRules, Trust, TrustedKey, publish};
 
 const LONGEST_TOKEN: usize = 8 * 1024;
 const CACHED_TOKENS: usize = 20_000;
-const LONGEST_CACHED: Duration = Duration::from_secs(60);
+/// However the clock is set meanwhile.
+const LONGEST_CACHED: Duration = Duration::from_secs(600);
 
 /// Held, since every call counts here.
 static HITS: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("onekeel_token_cache_total", "outcome" => "hit"));
@@ -42,8 +43,18 @@ pub struct Verifier {
 #[derive(Clone)]
 struct Cached {
     caller: Caller,
+    /// The last second in which it counts, since 1970.
+    expires: u64,
     until: Instant,
     epoch: u64,
+}
+
+impl Cached {
+    /// Whether it would be verified again. Asks the clock of the day as well, since the other one stands still while a machine
+    /// is suspended.
+    fn counts(&self, now: Instant, today: u64, epoch: u64) -> bool {
+        now < self.until && today <= self.expires && epoch == self.epoch
+    }
 }
 
 impl Verifier {
@@ -118,18 +129,19 @@ impl Verifier {
         }
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        let fresh = |cached: &Cached| now < cached.until && cached.epoch == self.epoch.load(Ordering::Acquire);
-        if let Some(cached) = self.cache.get(&key).filter(fresh) {
+        let epoch = || self.epoch.load(Ordering::Acquire);
+        let counts = |cached: &Cached| cached.counts(now, get_current_timestamp(), epoch());
+        if let Some(cached) = self.cache.get(&key).filter(counts) {
             HITS.increment(1);
             return Ok(cached.caller);
         }
         MISSES.increment(1);
         let ring = self.ring.load_full();
         let (caller, expires) = self.verify_afresh(&ring, token).map_err(refused)?;
-        let left = (expires + LEEWAY_SECONDS).saturating_sub(get_current_timestamp());
         let cached = Cached {
             caller: caller.clone(),
-            until: now + LONGEST_CACHED.min(Duration::from_secs(left)),
+            expires: expires + LEEWAY_SECONDS,
+            until: now + LONGEST_CACHED,
             // Of the keys that were asked, not of those that may have come since.
             epoch: ring.epoch,
         };

@@ -62,6 +62,26 @@ fn a_good_token_proves_its_tenant() {
     }
 }
 
+#[test]
+fn what_is_cached_ends_by_either_clock_and_with_its_keys() {
+    let verifier = verifier(&KeyPair::generate().expect("keys"));
+    let token = sign(&good(), SECRET);
+    let (now, today) = (Instant::now(), get_current_timestamp());
+    verifier.verify_at(&token, now).expect("good");
+    let mut key = [0; 32];
+    key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    let cached = verifier.cache.get(&key).expect("cached");
+    let later = now + LONGEST_CACHED;
+    assert!(cached.counts(now, today, 0));
+    assert!(
+        cached.counts(now, today + 300 + LEEWAY_SECONDS, 0),
+        "as long as it would be verified"
+    );
+    assert!(!cached.counts(now, today + 302 + LEEWAY_SECONDS, 0), "it has expired");
+    assert!(!cached.counts(later, today, 0), "the clock was set back");
+    assert!(!cached.counts(now, today, 1), "its key is gone");
+}
+
 /// A key pair as an identity provider has one: the private key in PEM, the public one as X.509 in PEM.
 fn idp_pair(algorithm: Algorithm) -> (EncodingKey, String) {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};

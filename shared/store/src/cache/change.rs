@@ -1,7 +1,9 @@
 //! What a transaction changes, and how the cache learns of it.
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use onekeel_api::ClientId;
+use onekeel_api::{ClientId, Fault};
 use onekeel_tenancy::Tenant;
 use prost::Message;
 use uuid::Uuid;
@@ -9,7 +11,7 @@ use uuid::Uuid;
 use super::entry::{Entry, State};
 use super::names::Names;
 use super::read::LARGEST;
-use super::{Cache, Kind, SLOWEST_READER};
+use super::{Cache, Kind, SLOWEST_READER, away};
 
 /// Commands that wait for Redis together.
 const MOST_AT_ONCE: usize = 64;
@@ -65,19 +67,23 @@ impl Change {
 impl Cache {
     /// Drops what is kept below `key` for each of these tenants, unless it has the version beside it, or a later one. Needs
     /// no proof of a tenant, as nobody learns anything by it.
-    pub async fn outdate<T>(&self, kind: &Kind<T>, key: &str, tenants: &[(ClientId, u64)]) {
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when Redis did not answer for all of them.
+    pub async fn outdate<T>(&self, kind: &Kind<T>, key: &str, tenants: &[(ClientId, u64)]) -> Result<(), Fault> {
         let change = |(tenant, version): &(ClientId, u64)| Change::at_least(*tenant, kind, key, *version);
-        self.tell(tenants.iter().map(change).collect()).await;
+        let told = self.tell(tenants.iter().map(change).collect()).await;
+        if told { Ok(()) } else { Err(away()) }
     }
 
-    /// Tells what was committed. Goes on when the call that wrote is dropped.
-    pub(crate) async fn tell(&self, changes: Vec<Change>) {
+    /// Tells what was committed; whether Redis has heard all of it. Goes on when the call that wrote is dropped.
+    pub(crate) async fn tell(&self, changes: Vec<Change>) -> bool {
         let Some(inner) = self.0.clone().filter(|_| !changes.is_empty()) else {
-            return;
+            return true;
         };
         let ttl = inner.policy.share().ttl;
         let told = tokio::spawn(async move {
-            let inner = &inner;
+            let (inner, untold) = (&inner, &AtomicBool::new(false));
             let tell = async |Change { names, entry }: Change| {
                 let bytes = entry.encode();
                 let written = inner
@@ -85,13 +91,15 @@ impl Cache {
                     .write(names.all(), bytes, ttl, SLOWEST_READER, names.name());
                 if written.await.is_none() {
                     metrics::counter!("onekeel_cache_untold_total").increment(1);
+                    untold.store(true, Ordering::Relaxed);
                 }
             };
             // A thousand tenants may have changed at once, and somebody waits to be told so.
             stream::iter(changes).for_each_concurrent(MOST_AT_ONCE, tell).await;
+            !untold.load(Ordering::Relaxed)
         });
         // A panic in there was told by itself; the rows are committed in any case.
-        let _ended = told.await;
+        told.await.unwrap_or(false)
     }
 
     /// Tells that these rows may have changed, or may change in a moment.

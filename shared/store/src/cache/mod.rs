@@ -17,6 +17,7 @@ mod entry;
 mod flights;
 mod names;
 mod near;
+mod place;
 mod policy;
 mod read;
 mod remote;

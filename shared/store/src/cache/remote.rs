@@ -113,6 +113,14 @@ impl Remote {
         Some(read)
     }
 
+    /// What Redis holds below a key at this moment, whatever is near.
+    pub async fn now_at(&self, key: &str) -> Option<Raw> {
+        if !self.is_up() {
+            return None;
+        }
+        self.said(Box::pin(self.redis.get::<Raw, _>(key)).await)
+    }
+
     /// What one key's next change is told by.
     pub fn stamp(&self, key: &str) -> Stamp {
         self.near.stamp(key)
