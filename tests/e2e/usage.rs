@@ -21,8 +21,8 @@ use tonic::{Request, Status};
 
 use crate::commands::onekeel;
 
-/// Servers write down what they counted this often.
-const ROUND: Duration = Duration::from_secs(5);
+/// Servers write down what they counted this often, when it is little.
+const ROUND: Duration = Duration::from_secs(15);
 /// What a busy machine may take besides.
 const SLACK: Duration = Duration::from_secs(10);
 

@@ -77,6 +77,12 @@ impl Meter {
         let _background = CURRENT.try_with(add);
     }
 
+    /// Whether fewer requests and rows than so many are counted.
+    pub fn is_below(&self, few: u64) -> bool {
+        let [requests, rows] = [&self.requests, &self.rows].map(|count| count.load(Ordering::Relaxed));
+        requests.saturating_add(rows) < few
+    }
+
     /// Empties the counters. What is added meanwhile is in this answer or in the next.
     pub fn take(&self) -> Used {
         let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);

@@ -11,14 +11,37 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// With as many counters, they are written down before it is time.
-const CROWDED: usize = 10_000;
+const CROWDED: usize = 20_000;
 /// More are not kept, whatever keeps the writer from its work; their calls are counted as lost.
 const MOST: usize = 2 * CROWDED;
 const SECONDS_A_DAY: u64 = 86_400;
+/// Fewer requests and rows than so many wait, as a line costs the same for one as for many.
+const FEW: u64 = 16;
+/// In that many rounds after the first they are written down all the same.
+const MOST_WAITED: u32 = 2;
 
 struct Account {
     tenant: Tenant,
     meter: Arc<Meter>,
+    /// Rounds.
+    waited: u32,
+}
+
+impl Account {
+    fn of(tenant: &Tenant) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            meter: Arc::default(),
+            waited: 0,
+        }
+    }
+
+    /// Whether it waits for one more round.
+    fn waits(&mut self) -> bool {
+        let waits = self.waited < MOST_WAITED && self.meter.is_below(FEW);
+        self.waited = if waits { self.waited + 1 } else { 0 };
+        waits
+    }
 }
 
 /// What the calls of this process have used and nobody has written down yet.
@@ -60,10 +83,7 @@ impl Ledger {
         if accounts.len() >= self.most && !accounts.contains_key(&key) {
             return self.lost.clone();
         }
-        let account = accounts.entry(key).or_insert_with(|| Account {
-            tenant: tenant.clone(),
-            meter: Arc::default(),
-        });
+        let account = accounts.entry(key).or_insert_with(|| Account::of(tenant));
         let meter = account.meter.clone();
         if accounts.len() == self.most / 2 {
             self.crowded.notify_one();
@@ -80,10 +100,23 @@ impl Ledger {
         self.crowded.notified().await;
     }
 
-    /// Takes out all that was counted. Counters that nobody uses and that were empty go.
+    /// Takes out what was counted, but for the little that may wait. Call it once in each round.
+    pub fn take_due(&self) -> Vec<Due> {
+        self.take_unless(Account::waits)
+    }
+
+    /// Takes out all that was counted.
     pub fn take(&self) -> Vec<Due> {
+        self.take_unless(|_| false)
+    }
+
+    /// Counters that nobody uses and that were empty go.
+    fn take_unless(&self, waits: impl Fn(&mut Account) -> bool) -> Vec<Due> {
         let mut due: HashMap<ClientId, Due> = HashMap::new();
         self.accounts().retain(|(client, day), account| {
+            if waits(account) {
+                return true;
+            }
             // Looked at first: whoever still holds the counters may add to them after they were emptied.
             let unused = Arc::get_mut(&mut account.meter).is_some();
             let used = account.meter.take();
@@ -114,10 +147,9 @@ impl Ledger {
     pub fn give_back(&self, due: &Due) {
         let mut accounts = self.accounts();
         for UsedInDay { day, used } in &due.days {
-            let account = accounts.entry((due.tenant.id(), *day)).or_insert_with(|| Account {
-                tenant: due.tenant.clone(),
-                meter: Arc::default(),
-            });
+            let account = accounts
+                .entry((due.tenant.id(), *day))
+                .or_insert_with(|| Account::of(&due.tenant));
             account.meter.give_back(*used);
         }
     }
@@ -165,6 +197,24 @@ mod tests {
             .flat_map(|due| due.days.iter().map(|day| (day.day, day.used.requests)))
             .collect();
         assert_eq!(days, BTreeMap::from([(1, 1), (2, 2)]));
+    }
+
+    #[test]
+    fn little_waits_for_a_few_rounds_and_much_for_none() {
+        let (ledger, tenant) = (Ledger::new(), tenant());
+        let count = |calls| (0..calls).for_each(|_| ledger.meter_of(&tenant, 1).note_request(true));
+        for _ in 0..3 {
+            count(1);
+            assert_eq!(requests(&ledger.take_due()), 0);
+            count(1);
+            assert_eq!(requests(&ledger.take_due()), 0);
+            assert_eq!(requests(&ledger.take_due()), 2, "in the third round");
+        }
+        count(FEW);
+        assert_eq!(requests(&ledger.take_due()), FEW);
+        count(1);
+        assert_eq!(requests(&ledger.take_due()), 0);
+        assert_eq!(requests(&ledger.take()), 1, "nothing waits at the end");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::Round;
 
 /// Name of the work below in metrics.
 const TASK: &str = "server.usage";
-/// What a crash may lose.
+/// What a crash may lose of a tenant that calls much.
 const ROUND: Duration = Duration::from_secs(5);
 /// Tenants in one transaction: many, as a transaction costs more than a row; few, as one whose end nobody knows is lost.
 const TOGETHER: usize = 50;
@@ -74,18 +74,21 @@ impl Rounds {
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let due = tokio::select! {
                 biased;
                 _ = &mut stopped => break,
-                _ = round.tick() => {}
-                () = self.ledger.crowded() => metrics::counter!("onekeel_usage_early_rounds_total").increment(1),
-            }
+                _ = round.tick() => self.ledger.take_due(),
+                () = self.ledger.crowded() => {
+                    metrics::counter!("onekeel_usage_early_rounds_total").increment(1);
+                    self.ledger.take()
+                }
+            };
             self.calls.weigh(self.ledger.take_calls());
             let began = Round::begin(TASK);
-            began.end(self.write_all().await);
+            began.end(self.write_all(due).await);
         }
         let deadline = Instant::now() + LONGEST_FAREWELL;
-        while !self.write_all().await {
+        while !self.write_all(self.ledger.take()).await {
             if Instant::now() + AGAIN_AFTER > deadline {
                 let requests = self.ledger.take().iter().map(Due::requests).sum();
                 lose("SHUTDOWN", requests);
@@ -96,7 +99,7 @@ impl Rounds {
     }
 
     /// Whether everything was written. Once the database does not answer, the rest waits for the next round.
-    async fn write_all(&self) -> bool {
+    async fn write_all(&self, due: Vec<Due>) -> bool {
         let well = AtomicBool::new(true);
         let write = async |due: &[Due]| {
             if !well.load(Ordering::Relaxed) || !self.write(due).await {
@@ -106,7 +109,6 @@ impl Rounds {
                 well.store(false, Ordering::Relaxed);
             }
         };
-        let due = self.ledger.take();
         let together = futures_util::stream::iter(due.chunks(TOGETHER));
         together.for_each_concurrent(AT_ONCE, write).await;
         lose("CROWDED", self.ledger.take_lost().requests);
