@@ -5,6 +5,7 @@ use http::HeaderValue;
 use onekeel_api::call::RateLimit;
 use onekeel_api::quota::AcquireAllowanceResponse;
 use onekeel_api::{ErrorReason, Fault};
+use uuid::Uuid;
 
 use crate::announce;
 use crate::fallback::{ASK_AGAIN, Fallback};
@@ -20,9 +21,8 @@ const AHEAD: Duration = Duration::from_millis(250);
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 const MOST_WANTED: i64 = 10_000;
-/// Slices that live at least for so long are asked for again in the last part of their life, such a one, so that no call waits.
+/// Slices that live at least for so long are asked for again before they end, so that no call waits.
 const LONG_LIFE: Duration = Duration::from_secs(30);
-const LAST_PART: u32 = 6;
 /// Slices that live long are no smaller than such a part of the limit.
 const WORTH_A_QUESTION: i64 = 1_000;
 
@@ -41,8 +41,8 @@ pub(crate) struct Slice {
     ended: Option<Instant>,
     /// When the authority was last asked without an answer.
     in_vain: Option<Instant>,
-    /// Whether it was said that this slice ends soon.
-    ends_soon: bool,
+    /// From when on it is asked for again, until somebody was told so.
+    renew_from: Option<Instant>,
     fallback: Fallback,
     told: Option<Told>,
 }
@@ -68,16 +68,9 @@ impl Slice {
         true
     }
 
-    /// Whether the slice lives long and ends soon; says so once.
+    /// Whether the slice should be asked for again before it ends; says so once.
     pub fn ends_soon(&mut self, now: Instant) -> bool {
-        let life = self.life.filter(|life| *life >= LONG_LIFE);
-        let soon = |life: Duration| {
-            self.until
-                .is_some_and(|until| now < until && until <= now + life / LAST_PART)
-        };
-        let says_so = !self.ends_soon && life.is_some_and(soon);
-        self.ends_soon |= says_so;
-        says_so
+        self.renew_from.take_if(|from| *from <= now).is_some()
     }
 
     /// What is left of the slice; nothing after its life.
@@ -174,7 +167,7 @@ impl Slice {
         });
         self.left = living + answer.granted;
         (self.granted_at, self.granted, self.spent) = (Some(now), answer.granted, 0);
-        self.ends_soon = false;
+        self.renew_from = (life >= LONG_LIFE).then(|| asked + spread(life));
         self.life = Some(life.max(LIFE));
         self.in_vain = None;
         self.fallback.learn(answer, told);
@@ -227,6 +220,12 @@ pub(crate) fn rate_limited(limit: i64, retry: Duration) -> Fault {
     .fact("limit", limit)
     .quota_violation("requests_per_minute", &format!("{limit} requests a minute"))
     .retry_after(retry)
+}
+
+/// Half of a life up to nineteen twentieths of it, so that what was granted together is not asked for again together.
+fn spread(life: Duration) -> Duration {
+    let by = u32::from(Uuid::now_v7().as_bytes()[15]);
+    life / 2 + life * 9 / 20 * by / 255
 }
 
 fn duration(wire: Option<&prost_types::Duration>) -> Duration {

@@ -173,30 +173,21 @@ fn a_slice_that_lives_long_says_once_that_it_ends_soon() {
     let (mut state, asked) = (Slice::default(), Instant::now());
     assert!(!state.ends_soon(asked), "there is none");
     state.refill(&answer(LONGEST_LIFE), asked, 0, 1).expect("granted");
-    let last_part = asked + LONGEST_LIFE / LAST_PART * (LAST_PART - 1);
-    let just_before = last_part.checked_sub(Duration::from_millis(1)).expect("a time");
-    assert!(!state.ends_soon(just_before));
+    let (half, last_part) = (asked + LONGEST_LIFE / 2, asked + LONGEST_LIFE * 19 / 20);
+    let before = half.checked_sub(Duration::from_millis(1)).expect("a time");
+    assert!(!state.ends_soon(before));
     assert!(state.ends_soon(last_part) && !state.ends_soon(last_part), "once");
     let none = AcquireAllowanceResponse {
         granted: 0,
         ..answer(LONGEST_LIFE)
     };
     state.renew(&none, last_part).expect("none for now");
-    assert_eq!(
-        (state.left, state.until),
-        (9, Some(asked + LONGEST_LIFE)),
-        "the old one goes on"
-    );
+    let old = (9, Some(asked + LONGEST_LIFE));
+    assert_eq!((state.left, state.until), old, "the old one goes on");
     state.renew(&answer(LONGEST_LIFE), last_part).expect("granted");
-    assert_eq!(
-        (state.left, state.until),
-        (10, Some(last_part + LONGEST_LIFE)),
-        "in its place"
-    );
-    assert!(
-        state.ends_soon(last_part + LONGEST_LIFE / LAST_PART * (LAST_PART - 1)),
-        "each once"
-    );
+    let new = (10, Some(last_part + LONGEST_LIFE));
+    assert_eq!((state.left, state.until), new, "in its place");
+    assert!(state.ends_soon(last_part + LONGEST_LIFE), "each once");
     state.refill(&answer(LIFE), asked, 0, 1).expect("granted");
-    assert!(!state.ends_soon(asked + LIFE / 2), "it lives short");
+    assert!(!state.ends_soon(asked + LIFE), "it lives short");
 }
