@@ -47,15 +47,17 @@ async fn until(world: &mut World, command: &str, yes: bool, or_else: &'static st
     Ok(())
 }
 
-/// Somebody says up to where changes are followed; only then is anything kept.
+/// Where somebody says up to where changes are followed.
+async fn followed(world: &World) -> anyhow::Result<String> {
+    let database = sqlx::query_scalar("select current_database()");
+    let database: String = database.fetch_one(&world.behind).await?;
+    Ok(format!("onekeel:{database}:tenant:followed"))
+}
+
+/// Only then is anything kept.
 async fn is_followed_soon(world: &mut World) -> anyhow::Result<()> {
-    until(
-        world,
-        "EXISTS onekeel:tenant:followed",
-        true,
-        "nobody follows the changes",
-    )
-    .await
+    let asked = format!("EXISTS {}", followed(world).await?);
+    until(world, &asked, true, "nobody follows the changes").await
 }
 
 /// Asks whether the tenant's context is kept: in the state of an entry, this bit tells a value from a bare version.
@@ -131,7 +133,8 @@ pub async fn what_nobody_told_is_dropped_by_whoever_follows_next(suite: Arc<Worl
     is(elsewhere(&world, &dora)?.count().await, ErrorReason::Unavailable)?;
 
     // As if changes had been lost: what is kept may be wrong.
-    redis(&mut world, "DEL onekeel:tenant:followed").await?;
+    let lost = format!("DEL {}", followed(&world).await?);
+    redis(&mut world, &lost).await?;
     is(elsewhere(&world, &ann)?.count().await, ErrorReason::Unavailable)?;
     world.stack.server("tenant", 0)?.kill_and_restart().await?;
     is_followed_soon(&mut world).await?;

@@ -33,7 +33,7 @@ pub fn routes(parts: &Parts) -> anyhow::Result<Routed> {
     let plans = plan::Plans::new(parts);
     let rules = host::HostRules::new(parts.base_domain.clone(), parts.service_hosts.clone());
     let rules = Arc::new(rules);
-    let kept = KeptContexts::new(parts.store.cache().clone());
+    let kept = KeptContexts::new(parts.store.clone());
     let service = service::Tenants::new(parts, plans.clone(), kept.clone(), rules.clone());
     let tenants = TenantServiceServer::new(service);
     let tenants = tenants.accept_compressed(Gzip).send_compressed(Gzip);

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use onekeel_api::tenant::TenantContext;
 use onekeel_api::{ClientId, Fault};
-use onekeel_store::{Cache, Held, Kind};
+use onekeel_store::{Held, Kind, Store};
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
 
@@ -56,18 +56,18 @@ struct Followed {
 /// The edition of what is kept; read it before the context.
 pub struct Edition(Vec<u8>);
 
-/// The place for contexts in a cache. Clones share what they know of it.
+/// The place for contexts in the tenants' cache. Clones share what they know of it.
 #[derive(Clone)]
 pub struct KeptContexts {
-    cache: Cache,
+    store: Store,
     edition: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl KeptContexts {
-    /// In `cache`.
-    pub fn new(cache: Cache) -> Self {
+    /// In the cache of `store`.
+    pub fn new(store: Store) -> Self {
         Self {
-            cache,
+            store,
             edition: Arc::default(),
         }
     }
@@ -83,7 +83,7 @@ impl KeptContexts {
             context: Some(context.clone()),
             edition,
         };
-        let _kept = self.cache.set(tenant, &KIND, KEY, &kept, LONGEST_KEPT).await;
+        let _kept = self.store.cache().set(tenant, &KIND, KEY, &kept, LONGEST_KEPT).await;
     }
 
     /// Drops what is older than these changes, each told with its number.
@@ -95,7 +95,7 @@ impl KeptContexts {
             .iter()
             .map(|(client, change)| (*client, version(*change)))
             .collect();
-        self.cache.outdate(&KIND, KEY, &changes).await
+        self.store.cache().outdate(&KIND, KEY, &changes).await
     }
 
     /// Goes on where whoever followed the changes last has come to, asks what came since, or with 0 where to begin, and drops
@@ -104,7 +104,7 @@ impl KeptContexts {
     /// # Errors
     /// Those of `ask`, and `UNAVAILABLE` when Redis did not answer; the next call asks for the same again.
     pub async fn follow(&self, ask: impl AsyncFnOnce(i64) -> Result<Heard<ClientId>, Fault>) -> Result<(), Fault> {
-        let before: Option<Followed> = self.cache.place(FOLLOWED).await?;
+        let before: Option<Followed> = self.store.place(FOLLOWED).await?;
         let heard = ask(before.as_ref().map_or(0, |before| before.cursor)).await?;
         self.outdate(&heard.changes).await?;
         let edition = match before {
@@ -116,15 +116,15 @@ impl KeptContexts {
             cursor: heard.next,
             run: heard.run,
         };
-        self.cache.set_place(FOLLOWED, &now, LONGEST_SILENCE).await?;
+        self.store.set_place(FOLLOWED, &now, LONGEST_SILENCE).await?;
         *self.known() = Some(edition);
         Ok(())
     }
 
     /// What is kept of the tenant, as it is by now.
     pub(crate) async fn find(&self, tenant: &Tenant) -> Option<TenantContext> {
-        let followed: Followed = self.cache.place(FOLLOWED).await.ok()??;
-        match self.cache.get(tenant, &KIND, KEY).await {
+        let followed: Followed = self.store.place(FOLLOWED).await.ok()??;
+        match self.store.cache().get(tenant, &KIND, KEY).await {
             Held::Value(kept) if kept.edition == followed.edition => aged(kept.context?, SystemTime::now()),
             _ => None,
         }

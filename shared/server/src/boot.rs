@@ -136,7 +136,7 @@ async fn prepare(
     let store = store.await.context("DATABASE_URL")?;
     store.verify().await.context("DATABASE_URL")?;
     Ok(Parts {
-        gate: Gate::new(peers.clone(), KeptContexts::new(store.cache().clone())),
+        gate: Gate::new(peers.clone(), KeptContexts::new(store.clone())),
         store,
         peers,
         verifier,

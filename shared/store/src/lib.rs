@@ -16,6 +16,7 @@ mod meters;
 pub mod migrate;
 mod once;
 mod open;
+mod place;
 mod pool;
 mod run;
 mod statement;

@@ -40,6 +40,7 @@ pub struct Store {
     pub(crate) meters: Arc<Meters>,
     pub(crate) cache: Cache,
     incarnation: Arc<Incarnation>,
+    database: Arc<str>,
 }
 
 impl Store {
@@ -62,6 +63,7 @@ impl Store {
                 ("jit", "off".to_owned()),
             ])
             .disable_statement_logging();
+        let database = options.get_database().unwrap_or_default().into();
         let incarnation = Arc::<Incarnation>::default();
         let met = incarnation.clone();
         let pool = PgPoolOptions::new()
@@ -82,7 +84,13 @@ impl Store {
             meters: Arc::default(),
             cache: config.cache.map(Cache::connect).transpose()?.unwrap_or_default(),
             incarnation,
+            database,
         })
+    }
+
+    /// The database's name.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
     }
 
     /// The run of PostgreSQL that this process has met last, by when it began: microseconds since 1970. What was read while it

@@ -23,11 +23,13 @@ use tonic::transport::Channel;
 use crate::processor::Watched;
 use crate::progress;
 
-/// As a database is run that must keep what it has confirmed, with room for what is measured.
+/// As a database is run that must keep what it has confirmed, with room for what is measured: after each checkpoint, the first
+/// change of a page writes all of it, and a run that one begins in measures that.
 pub const DURABLE: &[&str] = &[
     "fsync=on",
     "shared_buffers=1GB",
     "max_wal_size=8GB",
+    "checkpoint_timeout=30min",
     "max_connections=400",
 ];
 /// Connections of the callers to each server.

@@ -17,7 +17,6 @@ mod entry;
 mod flights;
 mod names;
 mod near;
-mod place;
 mod policy;
 mod read;
 mod remote;
@@ -26,6 +25,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use onekeel_api::Fault;
 use onekeel_tenancy::Tenant;
 use prost::Message;
@@ -151,6 +151,19 @@ impl Cache {
             Some(inner) => inner.fence(&Names::of_tenant(tenant.id()), true).await,
             None => Ok(()),
         }
+    }
+
+    /// What stands below a key that is none of a tenant's, at this moment. Not from near: nobody would tell in time that it has
+    /// ended.
+    pub(crate) async fn raw_place(&self, key: &str) -> Result<Option<Bytes>, Fault> {
+        let Some(inner) = &self.0 else { return Ok(None) };
+        inner.remote.now_at(key).await.ok_or_else(away)
+    }
+
+    /// Lets it stand there.
+    pub(crate) async fn set_raw_place(&self, key: &str, raw: Bytes, ttl: Duration) -> Result<(), Fault> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        inner.remote.set(key, raw, ttl).await.ok_or_else(away)
     }
 
     /// Bytes that this process holds itself; for metrics.
