@@ -10,13 +10,15 @@ use onekeel_tenancy::Tenant;
 
 use crate::Peers;
 use crate::ended::EndedSecrets;
-use crate::kept::KeptContexts;
+use crate::kept::{KeptContexts, LONGEST_KEPT};
 use crate::moment::{Heard, Moment};
 
 const LONGEST_CALL: Duration = Duration::from_millis(900);
 const REMEMBERED_TENANTS: usize = 20_000;
 /// Each is asked for again before TenantService's last answer is gone from what it keeps for times in which it is away.
 const RENEWED: Duration = Duration::from_secs(1800);
+/// What is kept ends up to a tenth before its time.
+const _: () = assert!(RENEWED.as_secs() * 10 < LONGEST_KEPT.as_secs() * 9);
 
 static HITS: LazyLock<Counter> =
     LazyLock::new(|| metrics::counter!("onekeel_tenant_context_cache_total", "outcome" => "hit"));

@@ -20,7 +20,7 @@ use crate::Heard;
 /// know.
 const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 /// Longer than it takes until somebody asks for a tenant again.
-const LONGEST_KEPT: Duration = Duration::from_secs(2700);
+pub(crate) const LONGEST_KEPT: Duration = Duration::from_secs(2700);
 const KIND: Kind<KeptContext> = Kind::new("tenant", KeptContext::version).kept_for(LONGEST_KEPT);
 const KEY: &str = "kept";
 const FOLLOWED: &str = "tenant:followed";
