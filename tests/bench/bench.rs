@@ -38,6 +38,16 @@ impl Bench {
 
     /// Rounds of the variants in turn: A B A B … What they need once they make in a round before that does not count.
     pub async fn alternate(&self, what: &'static str, variants: &[&Variant]) -> anyhow::Result<Vec<Rounds>> {
+        self.alternate_for(what, self.options.rounds, variants).await
+    }
+
+    /// As [`Bench::alternate`], for so many rounds of each.
+    pub async fn alternate_for(
+        &self,
+        what: &'static str,
+        rounds: u16,
+        variants: &[&Variant],
+    ) -> anyhow::Result<Vec<Rounds>> {
         let mut measured: Vec<Rounds> = variants
             .iter()
             .map(|variant| Rounds {
@@ -45,11 +55,11 @@ impl Bench {
                 rounds: Vec::new(),
             })
             .collect();
-        let bar = progress::bar(what, u64::from(self.options.rounds) * variants.len() as u64);
+        let bar = progress::bar(what, u64::from(rounds) * variants.len() as u64);
         for variant in variants {
             self.warm_up(variant).await?;
         }
-        for _ in 0..self.options.rounds {
+        for _ in 0..rounds {
             for (rounds, variant) in measured.iter_mut().zip(variants) {
                 rounds.rounds.push(variant.round(self.seconds()).await?);
                 bar.inc(1);

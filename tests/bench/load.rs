@@ -14,6 +14,9 @@ const LEAD_IN: f64 = 0.2;
 /// After the end of a round, nobody waits longer for an answer.
 const LONGEST_END: Duration = Duration::from_secs(60);
 
+/// A caller with a pace begins at one of so many moments of it.
+const PARTS: u32 = 1_000;
+
 /// Callers that there have been, in all rounds.
 static CALLERS: AtomicU64 = AtomicU64::new(0);
 
@@ -139,11 +142,17 @@ pub async fn drive<J: Job>(
     Ok(measured)
 }
 
+/// Callers that began together would call together for ever, and wait for one another.
+fn from_any_moment(pace: Duration, dice: &mut Dice) -> tokio::time::Interval {
+    let begins = pace * dice.below(PARTS) / PARTS;
+    tokio::time::interval_at(tokio::time::Instant::now() + begins, pace)
+}
+
 async fn call_again<J: Job>(job: Arc<J>, stage: Arc<AtomicU8>) -> anyhow::Result<(u64, Vec<u32>)> {
     // Other numbers in each round: what one round has asked for, caches know in the next.
     let mut dice = Dice::new(CALLERS.fetch_add(1, Ordering::Relaxed) ^ u64::from(std::process::id()));
     let (mut units, mut latencies) = (0, Vec::new());
-    let mut pace = job.pace().map(tokio::time::interval);
+    let mut pace = job.pace().map(|pace| from_any_moment(pace, &mut dice));
     while stage.load(Ordering::Relaxed) != ENDING {
         if let Some(pace) = &mut pace {
             pace.tick().await;

@@ -54,8 +54,16 @@ impl Allowances {
             .slots
             .get_or_insert_with(&tenant.id(), || Ok::<_, Fault>(Arc::default()));
         let slot = made?;
-        if self.spend_of(&slot, tenant, cost, Instant::now()) {
+        let now = Instant::now();
+        if self.spend_of(&slot, tenant, cost, now) {
             return Ok(());
+        }
+        {
+            let mut slice = slot.slice();
+            if let Some(fault) = slice.refused(cost, now) {
+                note(&mut slice, fault.retry_delay(), now);
+                return Err(fault);
+            }
         }
         let flight = slot.flight.clone().lock_owned().await;
         let refilled = refill(self.authority.clone(), slot.clone(), flight, tenant.clone(), cost);
@@ -149,8 +157,13 @@ async fn refill(
 ) -> Result<(), Fault> {
     let (wish, told) = {
         let mut slice = slot.slice();
-        if slice.spend(cost, Instant::now()) {
+        let now = Instant::now();
+        if slice.spend(cost, now) {
             return Ok(());
+        }
+        // Of the call that asked while this one waited.
+        if let Some(fault) = slice.refused(cost, now) {
+            return Err(fault);
         }
         if let Some(fault) = slice.asked_in_vain() {
             return slice.fall_back(cost, fault);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use onekeel_api::Fault;
 use onekeel_api::quota::{AcquireAllowanceResponse, FailurePolicy};
 
-use crate::slice::{WINDOW, rate_limited};
+use crate::refusal::rate_limited;
+use crate::slice::WINDOW;
 
 /// While the authority does not answer, it is asked this often.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);

@@ -20,6 +20,7 @@ mod ledger;
 mod moment;
 mod news;
 mod peers;
+mod refusal;
 mod resize;
 mod retry;
 mod settle;

@@ -2,13 +2,14 @@
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use onekeel_api::Fault;
 use onekeel_api::call::RateLimit;
 use onekeel_api::quota::AcquireAllowanceResponse;
-use onekeel_api::{ErrorReason, Fault};
 use uuid::Uuid;
 
 use crate::announce;
 use crate::fallback::{ASK_AGAIN, Fallback};
+use crate::refusal::Refusal;
 
 const LIFE: Duration = Duration::from_secs(1);
 const LONGEST_LIFE: Duration = Duration::from_secs(60);
@@ -43,6 +44,8 @@ pub(crate) struct Slice {
     in_vain: Option<Instant>,
     /// From when on it is asked for again, until somebody was told so.
     renew_from: Option<Instant>,
+    /// Few tenants have one, so that it does not take its place in each.
+    refused: Option<Box<Refusal>>,
     fallback: Fallback,
     told: Option<Told>,
 }
@@ -128,6 +131,7 @@ impl Slice {
     /// The limit may be another one: what is left of the slice is not spent.
     pub fn end(&mut self) {
         self.until = None;
+        self.refused = None;
         self.ended = Some(Instant::now());
     }
 
@@ -170,6 +174,7 @@ impl Slice {
         self.renew_from = (life >= LONG_LIFE).then(|| asked + spread(life));
         self.life = Some(life.max(LIFE));
         self.in_vain = None;
+        self.refused = None;
         self.fallback.learn(answer, told);
         let known = self.told.take().filter(|known| known.limit == answer.limit);
         self.told = Some(Told {
@@ -191,7 +196,18 @@ impl Slice {
             // No limit refused: the answer took longer than a slice lives, and that is no answer.
             return self.fall_back(cost, Fault::unavailable("the request allowance came too late"));
         }
-        Err(rate_limited(answer.limit, retry))
+        let refusal = Refusal::new(answer.limit, cost, asked, retry);
+        let fault = refusal.fault(now);
+        self.refused = settled.then(|| Box::new(refusal));
+        Err(fault)
+    }
+
+    /// The refusal of `cost`, where the authority gave it a moment ago and cannot have another answer yet.
+    pub fn refused(&self, cost: i64, now: Instant) -> Option<Fault> {
+        self.refused
+            .as_ref()
+            .filter(|refused| refused.covers(cost, now))
+            .map(|refused| refused.fault(now))
     }
 
     /// Notes that a question of the time `asked` got no answer.
@@ -209,17 +225,6 @@ impl Slice {
     pub fn fall_back(&mut self, cost: i64, fault: Fault) -> Result<(), Fault> {
         self.fallback.spend(cost, fault)
     }
-}
-
-pub(crate) fn rate_limited(limit: i64, retry: Duration) -> Fault {
-    let retry = retry.max(Duration::from_millis(1));
-    Fault::new(
-        ErrorReason::RateLimited,
-        format!("the plan's limit of {limit} requests a minute is reached"),
-    )
-    .fact("limit", limit)
-    .quota_violation("requests_per_minute", &format!("{limit} requests a minute"))
-    .retry_after(retry)
 }
 
 /// Half of a life up to nineteen twentieths of it, so that what was granted together is not asked for again together.

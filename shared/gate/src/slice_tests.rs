@@ -1,3 +1,4 @@
+use onekeel_api::ErrorReason;
 use onekeel_api::quota::FailurePolicy;
 
 use super::*;
@@ -190,4 +191,44 @@ fn a_slice_that_lives_long_says_once_that_it_ends_soon() {
     assert!(state.ends_soon(last_part + LONGEST_LIFE), "each once");
     state.refill(&answer(LIFE), asked, 0, 1).expect("granted");
     assert!(!state.ends_soon(asked + LIFE), "it lives short");
+}
+
+#[test]
+fn what_was_refused_is_not_asked_for_again_before_there_may_be_room() {
+    let refusal = AcquireAllowanceResponse {
+        retry_after: prost_types::Duration::try_from(Duration::from_millis(500)).ok(),
+        ..slice(0, 100, 100)
+    };
+    let refused = |change: fn(&mut Slice)| {
+        let (mut state, asked) = (Slice::default(), Instant::now());
+        state.refill(&refusal, asked, 0, 1).expect_err("nothing was granted");
+        change(&mut state);
+        state.refused(1, asked)
+    };
+    let fault = refused(|_same| ()).expect("it cannot have another answer yet");
+    assert_eq!(fault.reason(), ErrorReason::RateLimited);
+    assert!(refused(Slice::end).is_none(), "the limit may be another one");
+    let granted = |state: &mut Slice| {
+        let granted = state.refill(&slice(1, 100, 100), Instant::now(), 0, 1);
+        granted.expect("one of one");
+    };
+    assert!(refused(granted).is_none(), "there was room");
+    let mut state = Slice::default();
+    state.end();
+    state
+        .refill(&refusal, Instant::now(), 0, 1)
+        .expect_err("by either limit");
+    assert!(
+        state.refused(1, Instant::now()).is_none(),
+        "it may be the limit of before"
+    );
+    let mut state = Slice::default();
+    let uncertain = AcquireAllowanceResponse {
+        uncertain: true,
+        ..refusal
+    };
+    state
+        .refill(&uncertain, Instant::now(), 0, 1)
+        .expect_err("nobody knows");
+    assert!(state.refused(1, Instant::now()).is_none(), "that is no refusal");
 }

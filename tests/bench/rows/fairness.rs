@@ -20,6 +20,8 @@ const SMALL_PACE: Duration = Duration::from_millis(8);
 const FLOOD_CALLERS: usize = 16;
 /// Together 1,000 calls a second, where 100 are allowed.
 const FLOOD_PACE: Duration = Duration::from_millis(16);
+/// So many times the rounds of other rows: the 99th percentile of one round is its sixth call from the end.
+const TIMES_THE_ROUNDS: u16 = 4;
 /// Rounds in which a minute's calls are spent.
 const MOST_BEFORE: usize = 100;
 
@@ -155,7 +157,9 @@ pub async fn fairness(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let small = Arc::new(steady(bench, small).await?);
     let watched = bench.world.watched("lead", 0)?;
     let (alone, beside) = (alone(&small, &watched), beside(small, flood, watched));
-    let mut measured = bench.alternate("fairness", &[&beside, &alone]).await?;
+    let mut measured = bench
+        .alternate_for("fairness", bench.options.rounds * TIMES_THE_ROUNDS, &[&beside, &alone])
+        .await?;
     let (alone, beside) = measured.pop().zip(measured.pop()).context("two were measured")?;
     let (refused, let_in) = (refused.load(Ordering::Relaxed), let_in.load(Ordering::Relaxed));
     ensure!(

@@ -68,7 +68,7 @@ impl Job for Reserve {
                 seconds: LIFE_SECONDS,
                 nanos: 0,
             }),
-            request_id: Uuid::new_v4().to_string(),
+            request_id: Uuid::now_v7().to_string(),
         });
         request
             .metadata_mut()
