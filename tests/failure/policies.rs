@@ -44,7 +44,7 @@ async fn returns(member: &Member, longest: Duration, got: &mut Got) -> anyhow::R
     Ok(began.elapsed())
 }
 
-/// Calls until an answer is not of before: a process that was told of a limit refuses by itself for a second at most.
+/// Calls until the authority was asked once more: a process refuses by itself for a second at most.
 async fn asked_anew(member: &Member, got: &mut Got) -> anyhow::Result<Option<Fault>> {
     let (began, mut round) = (Instant::now(), tokio::time::interval(Duration::from_millis(100)));
     loop {

@@ -35,6 +35,14 @@ impl Slot {
     fn slice(&self) -> MutexGuard<'_, Slice> {
         self.slice.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The refusal that still stands, with what the answer says of the limit.
+    fn refused(&self, cost: i64, now: Instant) -> Option<Fault> {
+        let mut slice = self.slice();
+        let refused = slice.refused(cost, now)?;
+        note(&mut slice, refused.retry_delay(), now);
+        Some(refused)
+    }
 }
 
 impl Allowances {
@@ -58,12 +66,8 @@ impl Allowances {
         if self.spend_of(&slot, tenant, cost, now) {
             return Ok(());
         }
-        {
-            let mut slice = slot.slice();
-            if let Some(fault) = slice.refused(cost, now) {
-                note(&mut slice, fault.retry_delay(), now);
-                return Err(fault);
-            }
+        if let Some(refused) = slot.refused(cost, now) {
+            return Err(refused);
         }
         let flight = slot.flight.clone().lock_owned().await;
         let refilled = refill(self.authority.clone(), slot.clone(), flight, tenant.clone(), cost);

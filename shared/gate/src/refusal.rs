@@ -13,6 +13,7 @@ pub(crate) struct Refusal {
     cost: i64,
     /// When as much as the call costs may be free.
     free_at: Instant,
+    /// When the authority is asked again, which may be before that.
     until: Instant,
 }
 
@@ -22,7 +23,8 @@ impl Refusal {
         Self {
             limit,
             cost,
-            free_at: asked + retry,
+            // No minute reaches beyond the end of the clock; an answer may.
+            free_at: asked.checked_add(retry).unwrap_or(asked),
             until: asked + retry.min(LONGEST),
         }
     }
@@ -76,5 +78,7 @@ mod tests {
         assert_eq!(fault.retry_delay(), Some(left));
         assert!(refusal.covers(1, later));
         assert!(!refusal.covers(1, asked + LONGEST), "the limit may be another one");
+        let beyond = Refusal::new(100, 1, asked, Duration::MAX);
+        assert!(!beyond.covers(1, asked + LONGEST), "no time to wait for");
     }
 }
