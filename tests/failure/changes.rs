@@ -1,11 +1,15 @@
 //! What is told of changes: each of them, however transactions overlap.
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use onekeel_api::ClientId;
 use onekeel_tests::World;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
+
+/// For transactions of other tests to end.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 struct Told {
     ids: Vec<Uuid>,
@@ -25,16 +29,31 @@ async fn change(login: &mut PgConnection, client: ClientId) -> anyhow::Result<()
     Ok(())
 }
 
+/// From where on nothing is told of the tenant any more: what has changed is told again while a transaction from before it runs.
+async fn beyond(pool: &PgPool, mut since: i64, tenant: ClientId) -> anyhow::Result<i64> {
+    let (began, mut round) = (Instant::now(), tokio::time::interval(Duration::from_millis(50)));
+    loop {
+        let told = look(pool, Some(since)).await?;
+        if !told.ids.contains(&tenant.uuid()) {
+            return Ok(since);
+        }
+        ensure!(began.elapsed() < LONGEST_WAIT, "a transaction does not end");
+        since = told.next;
+        round.tick().await;
+    }
+}
+
 /// Servers go on from where the answer before says, and remember everything that is not told.
 #[expect(clippy::disallowed_methods, reason = "the order of commits is what is looked at")]
 pub async fn a_change_that_overlaps_another_is_told_when_it_is_committed(world: Arc<World>) -> anyhow::Result<()> {
     let (slow, quick) = (world.member("basic").await?.id, world.member("basic").await?.id);
     let begun = look(&world.behind, None).await?;
     ensure!(begun.ids.is_empty() && !begun.ahead, "nothing but where to begin");
+    let since = beyond(&world.behind, begun.next, slow).await?;
     let mut transaction = world.behind.begin().await?;
     change(&mut transaction, slow).await?;
     change(&mut *world.behind.acquire().await?, quick).await?;
-    let first = look(&world.behind, Some(begun.next)).await?;
+    let first = look(&world.behind, Some(since)).await?;
     ensure!(first.ids.contains(&quick.uuid()), "it is committed");
     ensure!(!first.ids.contains(&slow.uuid()), "it is not committed yet");
     transaction.commit().await?;
