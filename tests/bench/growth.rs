@@ -128,12 +128,12 @@ async fn grow(
     for call in calls.iter().copied() {
         let mut first = None;
         let by_the_clock = part == "tenants" && call != STATEMENTS;
+        let rounds = if by_the_clock {
+            rounds_of_a_cycle(options)
+        } else {
+            options.rounds
+        };
         for bench in &mut worlds {
-            bench.options.rounds = if by_the_clock {
-                rounds_of_a_cycle(options)
-            } else {
-                options.rounds
-            };
             first = Some(first_calls(bench, call).await?);
         }
         // Of the most tenants: beside fewer, what the servers do anyway is as much.
@@ -147,7 +147,7 @@ async fn grow(
         };
         // Each beside the smallest: what servers do by the clock is a part of fewer calls the longer others have their turn.
         for (variant, bench) in larger.iter().zip(others) {
-            let measured = bench.alternate(call, &[variant, smallest]).await?;
+            let measured = bench.alternate_for(call, rounds, &[variant, smallest]).await?;
             let [ours, control] = &measured[..] else { continue };
             let (from, to) = (first.world.sizes, bench.world.sizes);
             let what = match part {

@@ -60,7 +60,7 @@ async fn asked_anew(member: &Member, got: &mut Got) -> anyhow::Result<Option<Fau
     }
 }
 
-/// As [`until_refused`], but for what was refused before.
+/// As [`until_refused`], once the refusal of before is over.
 async fn until_refused_anew(member: &Member, got: &mut Got) -> anyhow::Result<()> {
     ensure!(asked_anew(member, got).await?.is_none(), "there is no room");
     until_refused(member, MANY, got).await?.context("no limit")?;

@@ -7,8 +7,9 @@ use onekeel_api::Fault;
 use onekeel_api::quota::{AcquireAllowanceResponse, FailurePolicy};
 
 use crate::refusal::rate_limited;
-use crate::slice::WINDOW;
 
+/// What limits of requests count in.
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 /// While the authority does not answer, it is asked this often.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,7 @@ use onekeel_api::quota::AcquireAllowanceResponse;
 use uuid::Uuid;
 
 use crate::announce;
-use crate::fallback::{ASK_AGAIN, Fallback};
+use crate::fallback::{ASK_AGAIN, Fallback, WINDOW};
 use crate::refusal::Refusal;
 
 const LIFE: Duration = Duration::from_secs(1);
@@ -20,7 +20,6 @@ const UNSETTLED: Duration = Duration::from_secs(2);
 const AHEAD: Duration = Duration::from_millis(250);
 /// Demand is not judged by less than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
-pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 const MOST_WANTED: i64 = 10_000;
 /// Slices that live at least for so long are asked for again before they end, so that no call waits.
 const LONG_LIFE: Duration = Duration::from_secs(30);
