@@ -35,6 +35,11 @@ const SMALL: [&str; 12] = [
     "2000",
 ];
 
+/// What `--rounds 1` gives: a percentile is taken from more rounds than a mean.
+fn rounds(row: &Value) -> usize {
+    if row == "fairness" { 4 } else { 1 }
+}
+
 fn bench(arguments: &[&str]) -> Output {
     let program = program("onekeel-bench").expect("it was built with the tests");
     Command::new(program)
@@ -69,7 +74,7 @@ fn every_row_is_measured_with_right_answers() {
     for outcome in outcomes {
         let measured = outcome["values"]
             .as_array()
-            .is_some_and(|values| values.len() == 1 && values[0].is_number());
+            .is_some_and(|values| values.len() == rounds(&outcome["name"]) && values.iter().all(Value::is_number));
         assert!(measured, "{outcome}");
     }
     assert!(run["forced"] == true && run["machine"]["release"] == false, "{run}");
