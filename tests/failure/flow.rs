@@ -2,7 +2,7 @@
 //! says, and little of a limit is lost.
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use onekeel_operator::private::Backing;
@@ -11,7 +11,7 @@ use onekeel_tenancy::Role;
 use onekeel_tests::{Member, World, scrape, summarise, tool, values};
 use tokio::task::JoinSet;
 
-use crate::hammer::{Got, Pattern, call, hammer, until_refused};
+use crate::hammer::{Got, Pattern, hammer};
 
 /// Longer than a window and what the log counts beyond it, so that a second window opens.
 const LONG: Duration = Duration::from_secs(70);
@@ -32,7 +32,7 @@ const TENANTS: [(Pattern, usize, i64); 8] = [
 ];
 
 /// The user of a new tenant with this limit, at each of the first processes.
-async fn tenant(world: &World, processes: usize, limit: i64) -> anyhow::Result<Vec<Member>> {
+pub async fn tenant(world: &World, processes: usize, limit: i64) -> anyhow::Result<Vec<Member>> {
     let admin = world.member("basic").await?;
     world.limit(admin.id, "requests_per_minute", limit).await?;
     let at = |process| Member::new(&world.stack, admin.id, Role::Admin, process);
@@ -40,7 +40,7 @@ async fn tenant(world: &World, processes: usize, limit: i64) -> anyhow::Result<V
 }
 
 /// The sum of a metric's series with these labels at all servers of a service.
-async fn sum(world: &World, service: &str, metric: &str, labels: &[&str]) -> anyhow::Result<f64> {
+pub async fn sum(world: &World, service: &str, metric: &str, labels: &[&str]) -> anyhow::Result<f64> {
     let mut all = 0.0;
     for server in world.stack.servers().filter(|server| server.service() == service) {
         let text = scrape(&server.metrics_address()).await?;
@@ -102,54 +102,6 @@ pub async fn no_minute_admits_more_than_the_limit_at_four_processes(suite: Arc<W
             let all = i64::try_from(got.admitted.len())?;
             ensure!(all > limit, "{pattern:?}: {all} in all, no second minute was opened");
         }
-    }
-    world.stop().await
-}
-
-/// Calls of a tenant that is at its limit already.
-const BEYOND: usize = 200;
-/// A process asks again for a tenant at its limit once a second.
-const ASKED_EACH: Duration = Duration::from_secs(1);
-const LONGEST_RETURN: Duration = Duration::from_secs(5);
-
-pub async fn a_tenant_at_its_limit_is_refused_without_a_question_each_time(suite: Arc<World>) -> anyhow::Result<()> {
-    drop(suite);
-    let world = World::start(&Plan::default()).await?;
-    let member = tenant(&world, 1, 20).await?.pop().context("one process")?;
-    let mut got = Got::default();
-    let refused = until_refused(&member, 40, &mut got).await?;
-    refused.context("the limit is not reached")?;
-    // Of one tenant or of several.
-    let asking = ["QuotaService/AcquireAllowance"];
-    let questions = async || sum(&world, "quota", "onekeel_rpc_requests_total", &asking).await;
-    let began = Instant::now();
-    // For two seconds after a limit has changed, each call asks, as the answer may be by the limit of before.
-    let (asked, took) = loop {
-        let (before, from) = (questions().await?, Instant::now());
-        ensure!(before > 0.0, "questions are not counted");
-        for _ in 0..BEYOND {
-            let fault = call(&member, &mut got).await?.context("let in above the limit")?;
-            let retry = fault.retry_delay().context("no time to retry")?;
-            ensure!(retry > ASKED_EACH, "the minute has just begun, and {retry:?} are left");
-        }
-        let (asked, took) = (questions().await? - before, from.elapsed());
-        if asked <= 1.0 + took.div_duration_f64(ASKED_EACH) {
-            break (asked, took);
-        }
-        ensure!(began.elapsed() < LONGEST_RETURN, "{asked} questions in {took:?}");
-    };
-    summarise(&format!(
-        "{BEYOND} calls above the limit in {took:?}: {asked} questions to QuotaService"
-    ))?;
-    // An upgrade is noticed all the same.
-    world.limit(member.id, "requests_per_minute", 1_000).await?;
-    let (mut round, raised) = (tokio::time::interval(Duration::from_millis(50)), Instant::now());
-    while call(&member, &mut got).await?.is_some() {
-        ensure!(
-            raised.elapsed() < LONGEST_RETURN,
-            "still refused by the limit of before"
-        );
-        round.tick().await;
     }
     world.stop().await
 }

@@ -1,6 +1,7 @@
 //! What survives: races for the last units, dropped calls, killed processes, servers that come back.
 mod abuse;
 mod ample;
+mod asked;
 mod cached;
 mod cancelled;
 mod caps;
@@ -78,7 +79,8 @@ fn main() -> ExitCode {
         gone::without_the_authority_reads_go_on_and_creations_are_refused;
         policies::each_policy_decides_while_the_authority_is_away;
         policies::a_redis_that_forgets_admits_a_closed_limit_once_and_others_twice;
-        flow::a_tenant_at_its_limit_is_refused_without_a_question_each_time;
+        asked::a_tenant_that_calls_on_never_waits_for_an_allowance;
+        asked::a_tenant_at_its_limit_is_refused_without_a_question_each_time;
         flow::no_minute_admits_more_than_the_limit_at_four_processes;
         log::what_counts_longer_keeps_nothing_else_in_the_log;
         flow::a_clock_of_redis_that_is_set_by_hours_admits_no_more_and_no_less with faketime;
