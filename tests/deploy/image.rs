@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use nix::unistd::Uid;
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::SERVICES;
 use onekeel_tests::{World, output, program};
 use serde_json::Value;
 use tokio::process::Command;

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::SERVICES;
 use onekeel_tests::World;
 use serde_json::Value;
 

@@ -14,7 +14,8 @@ use onekeel_api::tenant::{
     GetIpAllowlistRequest, GetTenantRequest, IpAllowlist, SetIpAllowlistRequest, SuspendTenantRequest,
 };
 use onekeel_api::{ErrorReason, Fault};
-use onekeel_operator::stack::{Plan, SERVICES};
+use onekeel_operator::SERVICES;
+use onekeel_operator::stack::Plan;
 use onekeel_tenancy::{REASON_HEADER, Role, TENANT_HEADER};
 use onekeel_tests::{Member, World, is, lead_named, summarise};
 use tokio_stream::wrappers::ReceiverStream;

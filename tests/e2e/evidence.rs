@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
-use onekeel_operator::stack::{Database, SERVICES};
+use onekeel_operator::SERVICES;
+use onekeel_operator::stack::Database;
 use onekeel_tests::{Ran, World, lead_named, run};
 use sqlx::{Connection, PgConnection, raw_sql};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use onekeel_api::lead::{ImportOutcome, Lead};
-use onekeel_operator::stack::{Plan, SERVICES};
+use onekeel_operator::SERVICES;
+use onekeel_operator::stack::Plan;
 use onekeel_tenancy::Role;
 use onekeel_tests::{Member, World, lead_named};
 use tonic::Code;

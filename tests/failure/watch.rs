@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use onekeel_operator::stack::{SERVICES, Stack};
+use onekeel_operator::SERVICES;
+use onekeel_operator::stack::Stack;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;

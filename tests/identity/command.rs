@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::SERVICES;
 use onekeel_tenancy::KeySet;
 use onekeel_tests::{Ran, World, program, run};
 use serde_json::Value;

@@ -11,7 +11,8 @@ use onekeel_api::quota::{
 };
 use onekeel_api::tenant::GetTenantContextRequest;
 use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
-use onekeel_operator::stack::{Plan, SERVICES, Server};
+use onekeel_operator::SERVICES;
+use onekeel_operator::stack::{Plan, Server};
 use onekeel_tenancy::{Signer, Tenant};
 use onekeel_tests::{Member, World, fault_of, lead_named, scrape, values};
 use tonic::Request;

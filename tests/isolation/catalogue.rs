@@ -2,7 +2,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use onekeel_operator::stack::{Database, SERVICES};
+use onekeel_operator::SERVICES;
+use onekeel_operator::stack::Database;
 use onekeel_store::{Store, StoreConfig};
 use onekeel_tests::{World, lead_named};
 use sqlx::{Connection, PgConnection, raw_sql};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use onekeel_api::tenant::Tenant;
 use onekeel_api::{Audience, ClientId, ErrorReason, Policy};
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::SERVICES;
 use onekeel_tenancy::{MATRIX, Permissions, REASON_HEADER, Role, TENANT_HEADER};
 use onekeel_tests::{Method, World, contract, keeps_contract};
 use serde_json::json;

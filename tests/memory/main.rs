@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::ensure;
 use onekeel_api::campaign::ListCampaignsRequest;
 use onekeel_api::lead::{Lead, ListLeadsRequest};
-use onekeel_operator::stack::{Plan, SERVICES, Server};
+use onekeel_operator::SERVICES;
+use onekeel_operator::stack::{Plan, Server};
 use onekeel_tests::{Test, World, lead_named, run_suite, summarise, tests};
 
 /// Kilobytes that a server may hold when it has just begun to serve, and when it is idle after calls of every kind.

@@ -5,7 +5,7 @@ mod migrations;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::SERVICES;
 
 const LONGEST_FILE: usize = 400;
 /// Each crate may use only those before it; telemetry stands beside and uses none.
@@ -144,7 +144,7 @@ fn every_service_is_a_process_of_the_stack() {
     names.sort_unstable();
     let mut known = SERVICES.to_vec();
     known.sort_unstable();
-    assert_eq!(names, known, "services/ and SERVICES of the operator's stack");
+    assert_eq!(names, known, "services/ and the operator's SERVICES");
 }
 
 #[test]

@@ -6,8 +6,10 @@ pub mod bench;
 pub mod private;
 mod random;
 pub mod sample;
+mod services;
 pub mod spreadsheet;
 pub mod stack;
 pub mod trace;
 
 pub use random::random_secret;
+pub use services::{SERVICES, login_of, password_variable};

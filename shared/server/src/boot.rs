@@ -17,12 +17,12 @@ use tokio::task::JoinSet;
 use crate::drain::{Draining, TakesCalls};
 use crate::front::Front;
 use crate::metering::{Ledger, Writer};
-use crate::observe::current_call;
 use crate::origin::Origins;
 use crate::outgoing::peer;
 use crate::outside::Outside;
 use crate::stack::Stack;
 use crate::transport::{Identity, Listening, Watched, listen};
+use crate::watch::current_call;
 use crate::{Config, Parts, Routed, channels, every, health};
 
 const RESTART_AFTER: Duration = Duration::from_secs(1);

@@ -1,7 +1,6 @@
 //! The end of a call, reported once: to its metrics, to its span, and, when it failed, in one line of the log.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::HeaderMap;
 use onekeel_api::Call;
@@ -10,10 +9,7 @@ use tonic::Code;
 use tracing::Span;
 
 use crate::contract::STATUS;
-use crate::observe::{Watch, place};
-
-/// Lines about refusals in one second; a caller that is refused ten thousand times shall not write ten thousand lines.
-const MOST_REFUSALS: u64 = 100;
+use crate::watch::{Watch, place};
 
 /// A call that has not ended yet. Dropped before it was answered, its caller has gone away.
 pub(crate) struct Ending {
@@ -114,40 +110,4 @@ impl Drop for Ending {
 
 fn milliseconds(took: Duration) -> f64 {
     (took.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// Lines of the present second: the second above, their number in the lower 24 bits.
-#[derive(Default)]
-pub(crate) struct Lines(AtomicU64);
-
-impl Lines {
-    fn may_add(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.may_add_at(now.as_secs())
-    }
-
-    fn may_add_at(&self, second: u64) -> bool {
-        let count = |state: u64| {
-            if state >> 24 == second { state & 0xff_ffff } else { 0 }
-        };
-        let add = |state: u64| {
-            let lines = count(state);
-            (lines < MOST_REFUSALS).then_some(second << 24 | (lines + 1))
-        };
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_has_so_many_lines_and_the_next_as_many_again() {
-        let lines = Lines::default();
-        for second in [7, 8] {
-            let added = (0..1000).filter(|_| lines.may_add_at(second)).count();
-            assert_eq!(added as u64, MOST_REFUSALS);
-        }
-    }
 }

@@ -13,6 +13,7 @@ mod ended;
 mod front;
 mod health;
 mod keys;
+mod lines;
 mod metering;
 mod observe;
 mod origin;
@@ -27,6 +28,7 @@ mod services;
 mod stack;
 mod support;
 pub mod transport;
+mod watch;
 
 pub use boot::main;
 pub use onekeel_telemetry::Page;

@@ -18,7 +18,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::Resend;
-use crate::observe::new_span_id;
+use crate::watch::new_span_id;
 
 const HTTP: u16 = 80;
 

@@ -7,8 +7,7 @@ use sqlx::{Error, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use uuid::Uuid;
 
-use crate::open::LONGEST_ACQUIRE;
-use crate::pool::Taken;
+use crate::pool::{LONGEST_ACQUIRE, Taken};
 
 /// Calls of one tenant that may wait for its lane: half of the calls that a server takes by default.
 const MOST_WAITING: usize = 512;

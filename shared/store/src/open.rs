@@ -10,14 +10,12 @@ use crate::cache::{Cache, CacheConfig};
 use crate::incarnation::Incarnation;
 use crate::lane::Lanes;
 use crate::meters::Meters;
-use crate::pool::Connections;
+use crate::pool::{Connections, LONGEST_ACQUIRE};
 use crate::{DbResult, Single};
 
 /// Longest statement of a call without a deadline of its own.
 pub(crate) const LONGEST_STATEMENT: Duration = Duration::from_secs(30);
 const LONGEST_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
-/// Longest wait for a connection.
-pub(crate) const LONGEST_ACQUIRE: Duration = Duration::from_secs(5);
 
 /// Where the database is and how many connections one process may hold.
 #[derive(Clone)]

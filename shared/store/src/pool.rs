@@ -12,8 +12,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Error, PgConnection, PgPool, Postgres};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::open::LONGEST_ACQUIRE;
-
+/// Longest wait for a connection.
+pub(crate) const LONGEST_ACQUIRE: Duration = Duration::from_secs(5);
 /// How long a connection stands here before sqlx's pool looks at it again.
 const LONGEST_AWAY: Duration = Duration::from_secs(30);
 

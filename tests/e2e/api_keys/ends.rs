@@ -12,7 +12,8 @@ use onekeel_api::quota::{GetQuotaRequest, WatchQuotaRequest};
 use onekeel_api::tenant::tenant_service_client::TenantServiceClient;
 use onekeel_api::tenant::{ExchangeApiKeyRequest, GetTenantRequest, SetReadOnlyRequest, SuspendTenantRequest};
 use onekeel_api::{ErrorReason, Fault};
-use onekeel_operator::stack::{Plan, SERVICES};
+use onekeel_operator::SERVICES;
+use onekeel_operator::stack::Plan;
 use onekeel_tests::{Member, World, is, same_refusal, scrape, summarise, values};
 use tonic::Request;
 

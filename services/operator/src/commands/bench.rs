@@ -5,14 +5,11 @@ use anyhow::Context;
 use clap::Args;
 use onekeel_operator::bench::Options;
 use onekeel_operator::random_secret;
-use onekeel_operator::stack::{SERVICES, password_variable};
+use onekeel_operator::{SERVICES, password_variable};
 use tokio::process::Command;
 
-use super::test::release_folder;
-use super::{WrongUsage, cargo};
-
-/// The feature with which cargo builds the driver and the servers that only it starts.
-pub const BENCH: &str = "onekeel-tests/bench";
+use super::WrongUsage;
+use super::build::{BENCH, cargo, release_folder};
 
 /// Measures the suite against controls on a private PostgreSQL and Redis, with servers built for release.
 #[derive(Args)]

@@ -3,8 +3,9 @@ use clap::Args;
 use onekeel_operator::stack::{Plan, Stack};
 use onekeel_operator::trace::Receiver;
 
+use super::build::build_servers;
 use super::calls::{create_tenant, grpcurl_lines};
-use super::{build_servers, on_stack, trace};
+use super::{on_stack, trace};
 
 /// Starts the whole suite and keeps it up until Ctrl-C; prints addresses, tokens and grpcurl lines.
 #[derive(Args)]

@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use onekeel_operator::stack::{SERVICES, password_variable};
+use onekeel_operator::{SERVICES, login_of, password_variable};
 use onekeel_server::{Secret, SecretSource};
 use onekeel_store::migrate::{self, Login};
 use serde::Serialize;
@@ -47,7 +47,7 @@ impl Migrate {
         let url = url.required().map_err(|error| WrongUsage(format!("{error:#}")))?;
         let mut logins = Vec::new();
         for service in SERVICES {
-            let variable = password_variable(service);
+            let (role, variable) = (login_of(service), password_variable(service));
             let value = std::env::var(&variable).ok().map(Secret::from);
             let file = std::env::var_os(format!("{variable}_FILE")).map(PathBuf::from);
             let source = SecretSource {
@@ -57,10 +57,10 @@ impl Migrate {
             };
             match source.optional()? {
                 Some(password) => logins.push(Login {
-                    role: format!("onekeel_{service}"),
+                    role,
                     password: password.expose().to_owned(),
                 }),
-                None => eprintln!("{variable} is not set; the password of onekeel_{service} stays as it is"),
+                None => eprintln!("{variable} is not set; the password of {role} stays as it is"),
             }
         }
         let report = migrate::run(url.expose(), &logins).await?;

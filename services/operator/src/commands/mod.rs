@@ -4,6 +4,7 @@ mod acting;
 pub mod api_key;
 pub mod audit;
 pub mod bench;
+mod build;
 mod calls;
 pub mod completions;
 pub mod demo;
@@ -27,10 +28,8 @@ pub use output::{WrongUsage, print_json};
 
 use std::time::Duration;
 
-use anyhow::Context;
 use onekeel_operator::private::Backing;
 use onekeel_operator::stack::{Plan, Stack};
-use tokio::process::Command;
 
 /// What work may still take after Ctrl-C.
 const LONGEST_FAREWELL: Duration = Duration::from_millis(500);
@@ -54,22 +53,4 @@ where
     };
     let stopped = stack.stop().await;
     worked.and(stopped)
-}
-
-/// Runs cargo with this run's own toolchain; fails when cargo does.
-async fn cargo(args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    command.args(args).envs(environment.iter().copied()).kill_on_drop(true);
-    let status = command.status().await.context("cannot run cargo")?;
-    anyhow::ensure!(status.success(), "cargo {} failed", args.join(" "));
-    Ok(())
-}
-
-/// Builds the servers when we run from a checkout; an installed `onekeel` finds them beside itself.
-async fn build_servers() -> anyhow::Result<()> {
-    if std::env::var_os("CARGO").is_none() {
-        return Ok(());
-    }
-    cargo(&["build", "--quiet", "--workspace", "--bins"], &[]).await
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use onekeel_operator::private::Backing;
 use onekeel_operator::stack::Database;
 
-use super::cargo;
+use super::build::cargo;
 
 const COMMITTED: &str = ".sqlx";
 /// Crates that hold SQL; their queries are only looked at when they are compiled anew.

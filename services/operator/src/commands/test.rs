@@ -1,14 +1,13 @@
 //! `onekeel test`
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use onekeel_operator::private::Backing;
 use onekeel_operator::random_secret;
-use onekeel_operator::stack::{SERVICES, password_variable};
+use onekeel_operator::{SERVICES, password_variable};
 
-use super::bench::BENCH;
-use super::{build_servers, cargo};
+use super::build::{BENCH, build_servers, cargo, release_folder};
 
 /// When set, tests whose tool is missing fail the run instead of being named in the summary.
 const REQUIRE_TOOLS: &str = "ONEKEEL_REQUIRE_TOOLS";
@@ -193,13 +192,6 @@ impl Found {
             println!("all tests that ran passed; NOT RUN:\n{not_run}");
         }
     }
-}
-
-/// Where cargo puts programs that are built for release: beside the folder of ours.
-pub(super) fn release_folder() -> anyhow::Result<String> {
-    let own = std::env::current_exe()?;
-    let built = own.ancestors().nth(2).context("a program lies in a folder")?;
-    Ok(built.join("release").display().to_string())
 }
 
 /// On the PATH, or where `go install` puts it.

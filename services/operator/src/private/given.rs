@@ -2,7 +2,7 @@
 use anyhow::{Context, bail};
 use sqlx::{Connection, PgConnection};
 
-use crate::stack::{SERVICES, password_variable};
+use crate::services::{SERVICES, login_of, password_variable};
 
 /// Logins belong to a whole server, and a run sets their passwords. Where they exist already, a deployment may depend
 /// on them: then the run must be told their passwords instead of choosing its own.
@@ -11,7 +11,7 @@ pub(crate) async fn refuse_to_change_logins(url: &str) -> anyhow::Result<()> {
         .into_iter()
         .filter(|name| std::env::var_os(password_variable(name)).is_none())
         .collect();
-    let roles: Vec<String> = untold.iter().map(|service| format!("onekeel_{service}")).collect();
+    let roles: Vec<String> = untold.iter().copied().map(login_of).collect();
     // The error of the parser may quote the address, and the address holds a password.
     let mut connection = PgConnection::connect(url)
         .await

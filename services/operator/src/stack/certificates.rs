@@ -8,7 +8,7 @@ use rcgen::{
 };
 
 use super::secrets::write;
-use super::server::SERVICES;
+use crate::services::SERVICES;
 
 const LIFE: Duration = Duration::from_secs(30 * 86_400);
 /// Clocks of two machines differ.

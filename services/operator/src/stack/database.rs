@@ -6,8 +6,8 @@ use sqlx::migrate::MigrateDatabase;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
-use super::server::SERVICES;
 use crate::random::random_secret;
+use crate::services::{SERVICES, login_of, password_variable};
 
 /// A migrated database with a login for each service.
 pub struct Database {
@@ -28,7 +28,7 @@ impl Database {
         let logins: Vec<Login> = SERVICES
             .into_iter()
             .map(|service| Login {
-                role: role(service),
+                role: login_of(service),
                 password: password(service),
             })
             .collect();
@@ -45,10 +45,11 @@ impl Database {
 
     /// Address with the login of `service`.
     pub fn url_for(&self, service: &str) -> anyhow::Result<String> {
+        let role = login_of(service);
         let login = self
             .logins
             .iter()
-            .find(|login| login.role == role(service))
+            .find(|login| login.role == role)
             .context("no such service")?;
         let options: PgConnectOptions = self.admin_url.parse()?;
         let (host, port) = (options.get_host(), options.get_port());
@@ -64,18 +65,9 @@ impl Database {
     }
 }
 
-fn role(service: &str) -> String {
-    format!("onekeel_{service}")
-}
-
 /// Roles belong to the whole server: runs that share one must agree, and do by the environment. Otherwise it is fresh.
 fn password(service: &str) -> String {
     std::env::var(password_variable(service)).unwrap_or_else(|_| random_secret())
-}
-
-/// The environment variable that sets the password of a service's login.
-pub fn password_variable(service: &str) -> String {
-    format!("ONEKEEL_{}_PASSWORD", service.to_uppercase())
 }
 
 /// The address with another database's name; what follows the name (options) stays.

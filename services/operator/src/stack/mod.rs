@@ -8,9 +8,9 @@ mod server;
 
 pub use certificates::{Authority, Certificates, Pair, signed};
 pub use connect::endpoint;
-pub use database::{Database, password_variable};
-pub use secrets::Secrets;
-pub use server::{SERVICES, Server, Settings};
+pub use database::Database;
+pub use secrets::{AUDIENCE, ISSUER, Secrets};
+pub use server::{Server, Settings};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,11 +23,8 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use crate::private::{Backing, open_folder};
+use crate::services::SERVICES;
 
-/// Issuer and audience of the tokens that a stack makes for itself.
-pub const ISSUER: &str = "onekeel-dev";
-/// See [`ISSUER`].
-pub const AUDIENCE: &str = "onekeel";
 const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
 
 /// How many processes of each service run, and what is special about them.

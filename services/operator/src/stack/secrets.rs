@@ -5,8 +5,13 @@ use std::path::{Path, PathBuf};
 
 use onekeel_tenancy::KeyPair;
 
-use super::server::SERVICES;
 use crate::random::random_secret;
+use crate::services::SERVICES;
+
+/// Issuer and audience of the tokens that a stack makes for itself.
+pub const ISSUER: &str = "onekeel-dev";
+/// See [`ISSUER`].
+pub const AUDIENCE: &str = "onekeel";
 
 /// What a run needs to keep to itself.
 #[derive(Clone)]

@@ -10,10 +10,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::connect::endpoint;
+use super::secrets::{AUDIENCE, ISSUER};
 use crate::private::Process;
 
-/// The services, in the order in which they are started.
-pub const SERVICES: [&str; 4] = ["quota", "tenant", "lead", "campaign"];
 const LONGEST_START: Duration = Duration::from_secs(60);
 const LONGEST_STOP: Duration = Duration::from_secs(40);
 const LONGEST_PROBE: Duration = Duration::from_secs(1);
@@ -133,8 +132,8 @@ async fn launch(settings: &Settings) -> anyhow::Result<Process> {
         .env("DATABASE_URL", &settings.database_url)
         .env("REDIS_URL", &settings.redis_url)
         .env("JWT_SECRET_FILE", secret("jwt"))
-        .env("JWT_ISSUER", super::ISSUER)
-        .env("JWT_AUDIENCE", super::AUDIENCE)
+        .env("JWT_ISSUER", ISSUER)
+        .env("JWT_AUDIENCE", AUDIENCE)
         .env("SERVICE_KEY_FILE", secret(&format!("{}.key", settings.service)))
         .env("SERVICE_PEERS_DIR", secret("peers"))
         .env("PAGE_TOKEN_SECRET_FILE", secret("page-token"))

@@ -10,8 +10,9 @@ use onekeel_operator::stack::{Plan, Stack};
 use onekeel_operator::{sample, spreadsheet};
 
 use self::journey::Journey;
+use super::build::build_servers;
 use super::calls::{Imported, create_tenant, grpcurl_lines};
-use super::{build_servers, on_stack};
+use super::on_stack;
 
 const BASIC_LEADS: i64 = 1_000;
 const PROFESSIONAL_LEADS: i64 = 10_000;

@@ -2,7 +2,7 @@
 use std::fmt::Write;
 
 use clap::{Arg, Command, CommandFactory};
-use onekeel_operator::stack::{SERVICES, password_variable};
+use onekeel_operator::{SERVICES, password_variable};
 use onekeel_server::Config;
 
 const HEAD: &str = "# Configuration

@@ -1,5 +1,5 @@
 //! What the catalogue of a live database says of the walls, read in one snapshot.
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::{SERVICES, login_of};
 use onekeel_store::{SCHEMAS, UNSCOPED_TABLES};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
@@ -93,10 +93,7 @@ impl Evidence {
         )
         .execute(&mut *snapshot)
         .await?;
-        let (schemas, logins) = (
-            SCHEMAS.map(str::to_owned),
-            SERVICES.map(|service| format!("onekeel_{service}")),
-        );
+        let (schemas, logins) = (SCHEMAS.map(str::to_owned), SERVICES.map(login_of));
         let place = sqlx::query_as(PLACE).fetch_one(&mut *snapshot).await?;
         let migrations = sqlx::query_as(MIGRATIONS).fetch_all(&mut *snapshot).await?;
         let tables: Vec<Table> = sqlx::query_as(TABLES)
@@ -134,7 +131,7 @@ impl Evidence {
             }
         }
         for service in SERVICES {
-            let name = format!("onekeel_{service}");
+            let name = login_of(service);
             if self.logins.iter().all(|login| login.name != name) {
                 faults.push(format!("{name} does not exist, so nothing is known of it"));
             }

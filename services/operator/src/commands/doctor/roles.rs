@@ -1,5 +1,5 @@
 //! The logins: none may pass the walls, by its own power or by another's.
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::{SERVICES, login_of};
 use sqlx::{PgConnection, Row};
 
 use super::findings::{Findings, listed};
@@ -9,7 +9,7 @@ const OWNER: &str = "onekeel_owner";
 /// The services' logins and the owner of the tables.
 pub async fn look(findings: &mut Findings, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     for service in SERVICES {
-        let role = format!("onekeel_{service}");
+        let role = login_of(service);
         let name = format!("postgres.role.{service}");
         match faults(connection, &role).await? {
             None => findings.failure(name, format!("{role} does not exist"), "run `onekeel migrate`"),

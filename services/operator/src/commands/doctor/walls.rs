@@ -1,5 +1,5 @@
 //! The walls between tenants and between services.
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::{SERVICES, login_of};
 use onekeel_store::{SCHEMAS, Store, StoreConfig};
 use sqlx::{PgConnection, Row};
 
@@ -47,7 +47,7 @@ pub async fn policies(findings: &mut Findings, url: &str) {
 
 /// What the logins, and everybody, may do with the tables.
 pub async fn rights(findings: &mut Findings, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let logins: Vec<String> = SERVICES.iter().map(|service| format!("onekeel_{service}")).collect();
+    let logins: Vec<String> = SERVICES.map(login_of).to_vec();
     let schemas = SCHEMAS.map(str::to_owned).to_vec();
     let tables = sqlx::query(
         "select coalesce(g.rolname::text, 'everybody'), n.nspname::text, n.nspname || '.' || c.relname, a.privilege_type

@@ -4,7 +4,7 @@ mod folders;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use onekeel_operator::stack::SERVICES;
+use onekeel_operator::SERVICES;
 use onekeel_tenancy::publish;
 use serde::Serialize;
 
