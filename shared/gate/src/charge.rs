@@ -1,7 +1,9 @@
 //! Units of an open lease, taken for one transaction. Forgetting one is safe: the lease's end counts what committed.
 use std::sync::Arc;
 
-use crate::units::{ChargeRow, Slot, Wanted};
+use crate::pieces::Wanted;
+use crate::row::ChargeRow;
+use crate::units::Slot;
 use onekeel_api::quota::Resource;
 use onekeel_api::{ErrorReason, Fault, Meter};
 

@@ -68,7 +68,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::units::Wanted;
+    use crate::pieces::Wanted;
 
     const LONG: Duration = Duration::from_secs(60);
 

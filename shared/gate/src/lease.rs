@@ -11,8 +11,10 @@ use uuid::Uuid;
 use crate::charge::Charge;
 use crate::detached::detached;
 use crate::due::Due;
+use crate::pieces::Wanted;
+use crate::row::ChargeRow;
 use crate::settle::release;
-use crate::units::{ChargeRow, Slot, Wanted};
+use crate::units::Slot;
 use crate::{Gate, Peers};
 
 /// QuotaService grants a minute where the lease could hide that a threshold is passed.

@@ -20,9 +20,11 @@ mod ledger;
 mod moment;
 mod news;
 mod peers;
+mod pieces;
 mod refusal;
 mod resize;
 mod retry;
+mod row;
 mod settle;
 mod size;
 mod slice;
@@ -37,8 +39,8 @@ pub use moment::{Heard, HeldCounter, Moment, RENEWED};
 pub use peers::{PeerChannel, Peers};
 pub use resize::{Resize, Resized};
 pub use retry::or_first_result;
+pub use row::ChargeRow;
 pub use size::Size;
-pub use units::ChargeRow;
 
 use std::sync::Arc;
 

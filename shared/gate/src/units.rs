@@ -1,11 +1,13 @@
-//! The units of an open lease: which are taken, which came back, how large the next lease shall be. No I/O here.
+//! What a tenant holds of a resource: its open lease, those that were replaced, how large the next one shall be. No I/O here.
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use onekeel_api::Fault;
 use onekeel_api::quota::Resource;
 use onekeel_tenancy::Tenant;
 use uuid::Uuid;
+
+use crate::pieces::{Pieces, Wanted};
+use crate::row::ChargeRow;
 
 /// Grains of a tenant's first lease: fewer would cost a question every few rows, and near a limit QuotaService grants less.
 const FIRST_LEASE: i64 = 64;
@@ -13,77 +15,11 @@ const FIRST_LEASE: i64 = 64;
 const LARGEST_LEASE: i64 = 1000;
 /// Leases of one slot that wait for their last calls.
 const MOST_REPLACED: usize = 16;
-/// Pieces that came back and are kept for the next calls.
-const MOST_PIECES: usize = 64;
 /// Bytes are leased by blocks, everything else one by one.
 const BLOCK: i64 = 4096;
 
 fn grain(resource: Resource) -> i64 {
     if resource == Resource::StorageBytes { BLOCK } else { 1 }
-}
-
-/// What a row's transaction writes into `quota.charges`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChargeRow {
-    /// The lease.
-    pub lease_id: Uuid,
-    /// First of the units.
-    pub first_unit: i64,
-    /// How many, one after the other.
-    pub units: i64,
-    /// Units of the whole lease.
-    pub of: i64,
-    /// What is charged.
-    pub resource: Resource,
-}
-
-impl ChargeRow {
-    /// The charge for a row of this size; a conflict when the row has become larger since the units were taken.
-    pub fn covering(self, units: i64) -> Result<Self, Fault> {
-        if units > self.units {
-            return Err(Fault::state_conflict("row", "it was changed meanwhile; try again"));
-        }
-        Ok(Self { units, ..self })
-    }
-
-    /// The charge for the first `units` of these only; a batch charges what it really wrote.
-    #[must_use]
-    pub fn first(self, units: i64) -> Self {
-        Self {
-            units: units.min(self.units),
-            ..self
-        }
-    }
-}
-
-/// How many units a call wants, at least one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    least: i64,
-    most: i64,
-}
-
-impl Wanted {
-    /// Exactly this many.
-    pub fn exactly(units: i64) -> Self {
-        Self {
-            least: units.max(1),
-            most: units.max(1),
-        }
-    }
-
-    /// One to `most`.
-    pub fn up_to(most: i64) -> Self {
-        Self {
-            least: 1,
-            most: most.max(1),
-        }
-    }
-
-    /// Fewest units that are of use.
-    pub fn least(self) -> i64 {
-        self.least
-    }
 }
 
 /// What one tenant holds of one resource.
@@ -110,11 +46,7 @@ struct State {
 
 struct Lease {
     id: Uuid,
-    amount: i64,
-    /// First unit that nobody has taken yet.
-    next: i64,
-    /// Units of calls that failed before their commit, as `(first, units)`.
-    free: Vec<(i64, i64)>,
+    pieces: Pieces,
     spend_until: Instant,
     last_taken: Instant,
     /// How long it is kept when nobody uses it.
@@ -162,9 +94,7 @@ impl Slot {
     pub fn put(&self, id: Uuid, amount: i64, spend_until: Instant, idle: Duration) {
         self.state().open = Some(Lease {
             id,
-            amount,
-            next: 0,
-            free: Vec::new(),
+            pieces: Pieces::of(amount),
             spend_until,
             last_taken: Instant::now(),
             idle,
@@ -175,7 +105,7 @@ impl Slot {
     /// Units that were not committed serve the next call.
     pub fn give_back(&self, lease: Uuid, first: i64, units: i64) {
         if let Some(open) = self.state().open.as_mut().filter(|open| open.id == lease) {
-            open.give_back(first, units);
+            open.pieces.give_back(first, units);
         }
     }
 
@@ -236,7 +166,7 @@ impl Slot {
             return None;
         }
         let lease = state.open.take()?;
-        state.size = Some((lease.next / grain(self.resource) / 2).max(FIRST_LEASE));
+        state.size = Some((lease.pieces.used() / grain(self.resource) / 2).max(FIRST_LEASE));
         Some(lease.id)
     }
 }
@@ -255,66 +185,26 @@ impl State {
 
     fn take(&mut self, resource: Resource, wanted: Wanted) -> Option<ChargeRow> {
         let lease = self.open.as_mut().filter(|lease| Instant::now() < lease.spend_until)?;
-        let (first_unit, units) = lease.take_range(wanted)?;
+        let (first_unit, units) = lease.pieces.take(wanted)?;
         lease.in_flight += 1;
         lease.last_taken = Instant::now();
         Some(ChargeRow {
             lease_id: lease.id,
             first_unit,
             units,
-            of: lease.amount,
+            of: lease.pieces.amount(),
             resource,
         })
     }
 
     fn next_size(&mut self, old: Option<&Lease>, grain: i64, wanted: Wanted) -> i64 {
-        let used_up = |lease: &Lease| lease.amount - lease.next < wanted.least && Instant::now() < lease.spend_until;
+        let used_up = |lease: &Lease| lease.pieces.left() < wanted.least() && Instant::now() < lease.spend_until;
         let size = self.size.unwrap_or(FIRST_LEASE);
         let size = if old.is_some_and(used_up) { size * 2 } else { size };
         let size = size.clamp(1, LARGEST_LEASE);
         self.size = Some(size);
-        let most = wanted.most.min(LARGEST_LEASE * grain);
-        (size * grain).max(most).max(wanted.least)
-    }
-}
-
-impl Lease {
-    /// What ends where another piece begins becomes one with it; pieces beyond [`MOST_PIECES`] wait for the lease's end.
-    fn give_back(&mut self, mut first: i64, mut units: i64) {
-        self.free.retain(|(other, size)| {
-            let before = other + size == first;
-            if before || first + units == *other {
-                (first, units) = (first.min(*other), units + size);
-                return false;
-            }
-            true
-        });
-        if first + units == self.next {
-            self.next = first;
-        } else if self.free.len() < MOST_PIECES {
-            self.free.push((first, units));
-        }
-    }
-
-    /// Units in one piece: of the largest piece that came back, else fresh ones.
-    fn take_range(&mut self, wanted: Wanted) -> Option<(i64, i64)> {
-        let pieces = self.free.iter().enumerate();
-        let largest = pieces.max_by_key(|(_, (_, units))| *units).map(|(place, _)| place);
-        if let Some(place) = largest.filter(|place| self.free[*place].1 >= wanted.least) {
-            let (first, units) = self.free.swap_remove(place);
-            let taken = units.min(wanted.most);
-            if units > taken {
-                self.free.push((first + taken, units - taken));
-            }
-            return Some((first, taken));
-        }
-        let taken = (self.amount - self.next).min(wanted.most);
-        if taken < wanted.least {
-            return None;
-        }
-        let first = self.next;
-        self.next += taken;
-        Some((first, taken))
+        let most = wanted.most().min(LARGEST_LEASE * grain);
+        (size * grain).max(most).max(wanted.least())
     }
 }
 
