@@ -10,6 +10,7 @@ mod mutual;
 mod opened;
 mod peer;
 mod pem;
+mod together;
 mod turns;
 
 pub use pem::{Authorities, Identity, expiry};

@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use hyper::rt::Executor;
 
+use super::together::{Connected, Later};
+
 type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The requests of one connection that have not had their first turn; at most as many as it may have streams. Clones are
@@ -34,21 +36,23 @@ impl Turns {
     }
 
     /// Gives all that wait their first turn; whether there were any.
-    fn take(&self) -> bool {
+    fn take(&self, connection: &Arc<Connected>) -> bool {
         let waiting = self.waiting(std::mem::take);
         let any = !waiting.is_empty();
-        waiting.into_iter().for_each(first_turn);
+        for request in waiting {
+            first_turn(request, connection);
+        }
         any
     }
 }
 
 /// Nobody is woken by what happens during this turn, and nobody need be: as a task, the request is asked again.
-fn first_turn(mut request: Request) {
+fn first_turn(mut request: Request, connection: &Arc<Connected>) {
     let mut nobody = Context::from_waker(Waker::noop());
     // A request that panics ends alone, as a task would.
     let turn = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody)));
     if let Ok(Poll::Pending) = turn {
-        tokio::spawn(request);
+        tokio::spawn(Later::new(request, connection.clone()));
     }
 }
 
@@ -56,12 +60,20 @@ fn first_turn(mut request: Request) {
 pub(super) struct Served<C> {
     connection: C,
     turns: Turns,
+    connected: Arc<Connected>,
+    waker: Waker,
 }
 
 impl<C> Served<C> {
     /// `connection` puts its requests into `turns`.
     pub fn new(connection: C, turns: Turns) -> Self {
-        Self { connection, turns }
+        let connected = Arc::<Connected>::default();
+        Self {
+            connection,
+            turns,
+            waker: connected.clone().into(),
+            connected,
+        }
     }
 }
 
@@ -77,10 +89,12 @@ impl<C: Future + Unpin> Future for Served<C> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
         let this = self.get_mut();
+        this.connected.register(context);
+        let mut context = Context::from_waker(&this.waker);
         loop {
-            let polled = Pin::new(&mut this.connection).poll(context);
+            let polled = Pin::new(&mut this.connection).poll(&mut context);
             // Answers are written when the connection is polled again; after its end, those that wait learn of it.
-            if !this.turns.take() || polled.is_ready() {
+            if !this.turns.take(&this.connected) || polled.is_ready() {
                 return polled;
             }
         }
@@ -90,8 +104,9 @@ impl<C: Future + Unpin> Future for Served<C> {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::time::Duration;
 
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::{Notify, mpsc, oneshot};
 
     use super::*;
 
@@ -151,5 +166,36 @@ mod tests {
         served(vec![panics, waits, Box::pin(pending()), Box::pin(ready(()))]).await;
         go.send(()).unwrap();
         assert_eq!(answers.recv().await, Some("went on"));
+    }
+
+    /// What arrives from outside wakes the connection in the same moment in which its last request has its turn. If nobody
+    /// does, nothing else ever will.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_comes_while_the_last_request_has_its_turn_is_not_forgotten() {
+        const WAVES: usize = 50_000;
+        let (ask, asked) = std::sync::mpsc::channel::<()>();
+        let (send, mut arrives) = mpsc::unbounded_channel();
+        let outside = std::thread::spawn(move || {
+            while asked.recv().is_ok() {
+                send.send(()).unwrap();
+            }
+        });
+        let (go, turns) = (Arc::new(Notify::new()), Turns::default());
+        let request = go.clone();
+        turns.execute(async move {
+            loop {
+                request.notified().await;
+            }
+        });
+        let connection = Box::pin(async move {
+            for _ in 0..WAVES {
+                go.notify_one();
+                ask.send(()).unwrap();
+                arrives.recv().await.unwrap();
+            }
+        });
+        let served = tokio::time::timeout(Duration::from_secs(60), Served::new(connection, turns));
+        served.await.expect("it is woken");
+        outside.join().unwrap();
     }
 }
