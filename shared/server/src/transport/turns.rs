@@ -103,10 +103,11 @@ impl<C: Future + Unpin> Future for Served<C> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::{pending, poll_fn, ready};
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use tokio::sync::{Notify, mpsc, oneshot};
+    use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
     use super::*;
 
@@ -166,6 +167,47 @@ mod tests {
         served(vec![panics, waits, Box::pin(pending()), Box::pin(ready(()))]).await;
         go.send(()).unwrap();
         assert_eq!(answers.recv().await, Some("went on"));
+    }
+
+    /// tokio runs who was woken by a task right after it: the connection would be polled for the first answers already.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn answers_that_come_together_are_there_in_one_poll_of_the_connection() {
+        const REQUESTS: usize = 16;
+        let (arrive, mut arrived) = mpsc::unbounded_channel();
+        let (send, mut answers) = mpsc::unbounded_channel();
+        let (go, polls, turns) = (
+            Arc::new(Semaphore::new(0)),
+            Arc::<AtomicUsize>::default(),
+            Turns::default(),
+        );
+        for _ in 0..REQUESTS {
+            let (arrive, send, go) = (arrive.clone(), send.clone(), go.clone());
+            turns.execute(async move {
+                // From here on it is a task.
+                tokio::task::yield_now().await;
+                arrive.send(()).unwrap();
+                go.acquire().await.unwrap().forget();
+                send.send(()).unwrap();
+            });
+        }
+        let polled = polls.clone();
+        let mut work = Box::pin(async move {
+            for _ in 0..REQUESTS {
+                arrived.recv().await.unwrap();
+            }
+            let before = polled.load(Ordering::SeqCst);
+            go.add_permits(REQUESTS);
+            for _ in 0..REQUESTS {
+                answers.recv().await.unwrap();
+            }
+            polled.load(Ordering::SeqCst) - before
+        });
+        let connection = poll_fn(move |context| {
+            polls.fetch_add(1, Ordering::SeqCst);
+            work.as_mut().poll(context)
+        });
+        let polls = tokio::spawn(Served::new(connection, turns)).await;
+        assert_eq!(polls.expect("no panic"), 1);
     }
 
     /// What arrives from outside wakes the connection in the same moment in which its last request has its turn. If nobody
